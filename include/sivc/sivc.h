@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sivc.h: libsivc, secure messages between domains (virtual machines) through shared memory.
+ *
+ * A program is a domain's endpoint without a mount:
+ *
+ *	struct sivc *sivc;
+ *	struct sivc_endpoint *ep;
+ *	char buffer[512];
+ *	uint16_t sender;
+ *
+ *	sivc_open(&(struct sivc_config){.backend = "auto", .domid = -1}, &sivc);
+ *	sivc_endpoint_open(sivc, "default", NULL, &ep);
+ *	sivc_permit(ep, 7);
+ *	n = sivc_receive(ep, SIVC_ANY, buffer, sizeof buffer, &sender, 0);
+ *	sivc_send(ep, sender, "thanks", 6, 0);
+ *
+ * Errors: every function returns 0 or a count, or a negative errno; the ones that mean something
+ * particular here:
+ *
+ *	-EACCES	  the receiver does not permit us, or has published nothing for us
+ *	-EPIPE	  the receiver has closed the endpoint, or has ended
+ *	-EPROTO	  the other domain has broken the protocol; its ring is closed
+ *	-EMSGSIZE the message is longer than the receiver takes
+ *	-EAGAIN	  it would have to wait
+ *	-ENOENT	  no domain has this number or name
+ *	-ENOSPC	  no grants, event channels or store nodes are left (the log names the limit)
+ *
+ * Nothing here prints: what is worth saying goes to the log callback.  Not thread-safe: a struct
+ * sivc and all that was made from it belong to one thread.  Nothing here survives fork(2).
+ */
+#ifndef SIVC_SIVC_H
+#define SIVC_SIVC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sivc;          /* this domain: one connection to the hypervisor */
+struct sivc_endpoint; /* to a domain what a port is to a host */
+
+#define SIVC_RING_DEFAULT    65536u /* bytes of ring a permitted sender */
+#define SIVC_RING_MIN        4096u
+#define SIVC_RING_MAX        2097152u
+#define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
+#define SIVC_MAX_MSG_MAX     917504u /* what one FUSE request surely carries: 1 MiB less some */
+#define SIVC_ENDPOINT_MAX    63      /* characters of an endpoint's name */
+#define SIVC_ANY             (-1)    /* receive: from anybody */
+
+struct sivc_config {
+	const char *backend; /* "xen", "local", "auto" */
+	const char *dir;     /* local: the directory; NULL: its default */
+	int domid;           /* local: our domain id; -1 on xen */
+	const char *name;    /* local: our name, or NULL */
+	uint32_t ring;       /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
+	uint32_t max_msg;    /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
+	void (*log)(void *data, int priority, const char *message); /* LOG_* of syslog.h; or NULL */
+	void *log_data;
+};
+
+/* Strings of the config are copied.  -EINVAL: the log says which setting is wrong. */
+int sivc_open(const struct sivc_config *config, struct sivc **sivc);
+void sivc_close(struct sivc *sivc); /* closes its endpoints; NULL is fine */
+
+/*
+ * The event loop.  sivc_fd() is readable when sivc_dispatch() has work; it never waits and returns
+ * 0.  sivc_wait() waits at most timeout_ms (-1: for ever) and dispatches; -EINTR on a signal.  A
+ * program may add its own descriptors, so that it has one loop for everything: fn is called when
+ * fd has one of `events` (EPOLL*).
+ */
+int sivc_fd(const struct sivc *sivc);
+int sivc_dispatch(struct sivc *sivc);
+int sivc_wait(struct sivc *sivc, int timeout_ms);
+int sivc_add_fd(struct sivc *sivc, int fd, uint32_t events, void (*fn)(void *data), void *data);
+void sivc_remove_fd(struct sivc *sivc, int fd);
+
+const char *sivc_backend(const struct sivc *sivc);
+uint16_t sivc_domid(const struct sivc *sivc);
+const char *sivc_name(const struct sivc *sivc); /* "" if this domain has none that it knows of */
+uint32_t sivc_ring(const struct sivc *sivc);    /* bytes */
+uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
+
+/*
+ * Names of domains.  sivc_resolve: a number or a name; -ENOENT: no domain.
+ * sivc_names: calls fn for every name that is known now.
+ */
+int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid);
+int sivc_names(
+	struct sivc *sivc, void (*fn)(void *data, const char *name, uint16_t domid), void *data);
+
+/*
+ * Endpoints.  A name is 1..SIVC_ENDPOINT_MAX of [A-Za-z0-9_-].  An endpoint begins with nobody
+ * permitted.
+ * -EINVAL: not a name.  -EEXIST: open in this struct sivc already.
+ * -EBUSY: served by another process; *holder (may be NULL) is its id, 0 if not known.
+ * Closing tells the senders (their sends fail with -EPIPE) and throws away what was not received.
+ */
+int sivc_endpoint_open(
+	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint);
+void sivc_endpoint_close(struct sivc_endpoint *endpoint); /* NULL is fine */
+const char *sivc_endpoint_name(const struct sivc_endpoint *endpoint);
+
+/*
+ * The access control table: who may send to this endpoint.
+ *
+ * Text form, a rule a line: `allow WHO`, `deny WHO`, where WHO is a domain id, a name, or `*` for
+ * everybody without a rule; `#` begins a comment.  A later rule for the same WHO replaces an
+ * earlier one.  Where a number and a name mean the same domain, a `deny` of either wins.
+ *
+ * sivc_acl_write: all of the text takes effect at once, or nothing does.  `replace`: the old table
+ * goes; otherwise the rules are added to it.  -EINVAL: the log says which line is wrong and why.
+ * -ENOENT: a name that no domain has.  -ENOSPC: all rules are in the table and in force but for
+ * the domains that no grants were left for (the log names them).
+ * sivc_acl_read: *text is for the caller to free(); returns its length.  Written back with
+ * `replace`, it gives the same table.
+ */
+int sivc_permit(struct sivc_endpoint *endpoint, uint16_t domid);
+int sivc_refuse(struct sivc_endpoint *endpoint, uint16_t domid);
+bool sivc_permitted(const struct sivc_endpoint *endpoint, uint16_t domid);
+int sivc_acl_write(struct sivc_endpoint *endpoint, const char *text, size_t length, bool replace);
+ssize_t sivc_acl_read(const struct sivc_endpoint *endpoint, char **text);
+
+/* Domains that this endpoint knows: calls fn for each that has a rule or was opened. */
+void sivc_peers(
+	const struct sivc_endpoint *endpoint, void (*fn)(void *data, uint16_t domid), void *data);
+/* A local user asks for this domain: from now on it is known, and watched.  -ENOENT: no domain id
+ */
+int sivc_peer_open(struct sivc_endpoint *endpoint, uint16_t domid);
+
+/*
+ * Sending and receiving, waiting.  They return when the message is in memory of the receiver, or
+ * has been received.  SIVC_NOWAIT: -EAGAIN instead of waiting.
+ *
+ * A message that is longer than the receiver's ring goes through it in pieces, which takes the
+ * receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
+ *
+ * sivc_receive: `from` is a domain id or SIVC_ANY.  Returns the message's length, which may be more
+ * than `size`: then the rest of it is lost.  `sender` may be NULL.
+ */
+#define SIVC_NOWAIT 1
+
+int sivc_send(
+	struct sivc_endpoint *endpoint, uint16_t domid, const void *data, size_t length, int flags);
+ssize_t sivc_receive(struct sivc_endpoint *endpoint, int from, void *buffer, size_t size,
+	uint16_t *sender, int flags);
+
+/*
+ * Receiving, for a program with a loop of its own.  sivc_peek: the next message, in place: valid
+ * until the next call with this endpoint.  It stays the next one until sivc_consume.  The bytes
+ * may lie in memory that the sender can still change: copy what you decide upon.  -EAGAIN: none.
+ * sivc_putback: a message that was consumed goes to the front of its sender's again.
+ * sivc_queued: bytes of whole messages that wait, and in *next (may be NULL) the next one's, or 0.
+ */
+struct sivc_message {
+	uint16_t sender;
+	uint32_t length;
+	int iovcnt; /* 1 or 2 */
+	struct iovec iov[2];
+};
+
+int sivc_peek(struct sivc_endpoint *endpoint, int from, struct sivc_message *message);
+void sivc_consume(struct sivc_endpoint *endpoint, const struct sivc_message *message);
+int sivc_putback(struct sivc_endpoint *endpoint, uint16_t sender, const void *data, size_t length);
+uint64_t sivc_queued(struct sivc_endpoint *endpoint, int from, uint32_t *next);
+
+/*
+ * Sending many messages with one index update and one signal.  Returns how many whole messages went
+ * (1..count), or an error if the first could not.  Never waits.
+ * sivc_writable: 0 if a message of that length could go now; else the error that sending it gives.
+ */
+ssize_t sivc_send_many(
+	struct sivc_endpoint *endpoint, uint16_t domid, const struct iovec *messages, size_t count);
+int sivc_writable(struct sivc_endpoint *endpoint, uint16_t domid, size_t length);
+
+/*
+ * Sending that waits for room.  The senders to one domain take their turns in order; what was given
+ * to sivc_send_start goes out whole messages at a time, never mixed with another's.  The caller
+ * keeps `messages` and the bytes until done() was called.
+ *
+ * sivc_send_start: 0: all went, done() is not called.  -EINPROGRESS: done() will be, once, with 0
+ * or the error; `sent` says how many whole messages had gone.  Another error: done() is not called.
+ * sivc_send_cancel: takes it back; `sent` stays valid; a message sent in part is never delivered.
+ */
+struct sivc_sending {
+	/* Set by the caller. */
+	const struct iovec *messages;
+	size_t count;
+	void (*done)(struct sivc_sending *sending, int error);
+	/* Set by libsivc. */
+	size_t sent;
+	/* Private to libsivc. */
+	size_t offset;       /* bytes of messages[sent] that are in the ring */
+	uint64_t ring_nonce; /* of the ring they are in */
+	bool nowait;         /* do not begin what cannot end without waiting */
+	void *outbound;
+	TAILQ_ENTRY(sivc_sending) link;
+};
+
+int sivc_send_start(struct sivc_endpoint *endpoint, uint16_t domid, struct sivc_sending *sending);
+void sivc_send_cancel(struct sivc_sending *sending);
+
+/*
+ * Waiting.  fn is called (from sivc_dispatch or from within a call that makes the condition true),
+ * once, when a message for `from` can be received, or when a message of `length` can be sent to
+ * `domid` or will fail; the waiter is then off the list.  For one `from`, waiters are served in
+ * order; those of one domain come before those of SIVC_ANY.  A waiter that does not take the
+ * message leaves it to the next one.  As long as a waiter waits, permitted senders can wake this
+ * process; otherwise nobody can.
+ */
+struct sivc_waiter {
+	/* Set by the caller. */
+	void (*fn)(struct sivc_waiter *waiter);
+	/* Private to libsivc. */
+	struct sivc_endpoint *endpoint;
+	void *list;
+	size_t length;
+	int from;
+	TAILQ_ENTRY(sivc_waiter) link;
+};
+
+int sivc_wait_receive(struct sivc_endpoint *endpoint, int from, struct sivc_waiter *waiter);
+int sivc_wait_send(
+	struct sivc_endpoint *endpoint, uint16_t domid, size_t length, struct sivc_waiter *waiter);
+void sivc_wait_cancel(struct sivc_waiter *waiter); /* one that does not wait is fine */
+
+/*
+ * Counters, in Prometheus' text format, for the caller to free(); returns the length.
+ */
+ssize_t sivc_stats(struct sivc_endpoint *endpoint, char **text);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

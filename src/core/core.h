@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core.h: the two objects that everything in libsivc hangs on.
+ *
+ * struct sivc is a domain's connection to its hypervisor and the event loop.  An endpoint owns its
+ * table (acl), one struct inbound for each domain that may have something for us, and one struct
+ * outbound for each domain that a local user has asked for.
+ */
+#ifndef SIVC_CORE_H
+#define SIVC_CORE_H
+
+#include <sivc/sivc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "acl.h"
+#include "hv.h"
+#include "loop.h"
+
+struct sivc {
+	struct hv *hv;
+	struct loop loop;
+	struct loop_fd *hv_handle; /* the store's descriptor, always in the loop */
+	bool in_store;             /* sivc_look_at_store is running */
+	char name[HV_NAME_MAX + 1];
+	uint32_t ring;    /* bytes */
+	uint32_t max_msg; /* bytes */
+	LIST_HEAD(, sivc_endpoint) endpoints;
+};
+
+TAILQ_HEAD(waiters, sivc_waiter);
+
+struct inbound;
+struct outbound;
+
+/* Written by endpoint.c unless another file is named. */
+struct sivc_endpoint {
+	struct sivc *sivc;
+	char name[SIVC_ENDPOINT_MAX + 1];
+	LIST_ENTRY(sivc_endpoint) link;
+
+	/* The table: table.c. */
+	struct acl acl;
+	struct hv_watch *names_watch; /* only while a rule depends on who has which name */
+	struct loop_timer names_timer;
+
+	/* Receiving. */
+	struct hv_events *in_events;
+	struct loop_fd *in_handle;   /* NULL: nobody waits here, and nobody can wake us */
+	struct inbound *inbounds;    /* hash by domid */
+	TAILQ_HEAD(, inbound) ready; /* may have a message; the first one's turn is next */
+	struct waiters waiters;      /* for a message from anybody */
+	unsigned int waiting;        /* waiters here and at the inbounds */
+	unsigned int waiting_own;    /* those at the inbounds */
+	struct loop_timer again;     /* serve, after giving others a turn */
+	unsigned int since_events;   /* messages taken since the last look at in_events */
+	bool serving;                /* endpoint_serve is running */
+
+	/* Sending: outbound.c. */
+	struct hv_events *out_events;
+	struct loop_fd *out_handle; /* NULL: nobody waits to send */
+	struct outbound *outbounds; /* hash by domid */
+	unsigned int sending;       /* outbounds at which somebody waits */
+
+	/* Since the endpoint was opened. */
+	uint64_t in_wakeups;  /* in_events woke us */
+	uint64_t out_wakeups; /* out_events woke us */
+	uint64_t breaches;
+	uint64_t rings_revoked;
+};
+
+/* Takes in what the store has to say, so that an answer is not older than the question. */
+void sivc_look_at_store(struct sivc *sivc);
+
+/* Somebody's message may have come, or a waiter: gives messages to waiters, in turn. */
+void endpoint_serve(struct sivc_endpoint *ep);
+
+/* table.c.  A domain that was opened by number is one that `allow *` is about. */
+void table_peer_opened(struct sivc_endpoint *ep);
+void table_deinit(struct sivc_endpoint *ep);
+
+/* From the kernel's generator; never 0. */
+uint64_t nonce_draw(void);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * endpoint.c: an endpoint's life, its queue of senders and its queues of waiters.
+ *
+ * Who is served.  `ready` holds the senders that may have a message, in the order of their turns.
+ * The one in front gives one message and goes to the end; one whose ring turns out empty is put to
+ * sleep (inbound_sleep).  A sender that sleeps comes back when its channel's event is dispatched,
+ * which happens when nobody is ready, and after every EVENTS_EVERY messages, so that a sender that
+ * is always ready does not keep the others asleep.
+ *
+ * Who is woken.  The descriptor of in_events is in the loop only while somebody waits here, or
+ * until the first event that comes when nobody does: a permitted sender can wake this process once,
+ * and then not again until a reader waits.  A refused one has no channel.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <syslog.h>
+
+#include "core.h"
+#include "inbound.h"
+#include "outbound.h"
+
+#define EVENTS_EVERY 32
+#define PEEK_TRIES   2000 /* more than there are senders, as a rule */
+#define AGAIN_MS     1
+
+uint64_t nonce_draw(void)
+{
+	uint64_t nonce = 0;
+
+	/* Cannot fail for 8 bytes once the kernel has booted; 0 is no nonce. */
+	while (nonce == 0)
+		if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+			nonce = 0;
+	return nonce;
+}
+
+/* The wake-up descriptor. */
+
+static void on_in_events(void *data)
+{
+	struct sivc_endpoint *ep = data;
+
+	if (ep->waiting == 0) {
+		loop_remove(&ep->sivc->loop, ep->in_handle);
+		ep->in_handle = NULL;
+		return;
+	}
+	ep->in_wakeups++;
+	hv_events_dispatch(ep->in_events);
+	endpoint_serve(ep);
+}
+
+static int listen_for_events(struct sivc_endpoint *ep)
+{
+	if (ep->in_handle)
+		return 0;
+	return loop_add(&ep->sivc->loop, hv_events_fd(ep->in_events), EPOLLIN, on_in_events, ep,
+		&ep->in_handle);
+}
+
+static void look_for_events(struct sivc_endpoint *ep)
+{
+	ep->since_events = 0;
+	while (hv_events_dispatch(ep->in_events) == SIVC_HV_BATCH)
+		;
+}
+
+/* Whose turn it is. */
+
+/* Nothing here now: asleep, or to the end of the queue if something came at the last moment. */
+static void put_to_sleep(struct inbound *in)
+{
+	bool asleep = inbound_sleep(in);
+
+	inbound_unready(in);
+	if (!asleep)
+		inbound_ready(in);
+}
+
+static void on_again(struct loop_timer *timer)
+{
+	endpoint_serve((void *)((char *)timer - offsetof(struct sivc_endpoint, again)));
+}
+
+static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct sivc_message *message)
+{
+	struct inbound *in;
+	int r;
+
+	if (TAILQ_EMPTY(&ep->ready) || ep->since_events >= EVENTS_EVERY)
+		look_for_events(ep);
+	for (int tries = 0; (in = TAILQ_FIRST(&ep->ready)) != NULL; tries++) {
+		/* Senders that keep us busy with messages that never end must not keep us here. */
+		if (tries > PEEK_TRIES) {
+			loop_timer_set(&ep->sivc->loop, &ep->again, AGAIN_MS, on_again);
+			break;
+		}
+		r = inbound_peek(in, message);
+		if (r == 0) {
+			*result = in;
+			return 0;
+		}
+		if (r != -EAGAIN && r != -EPROTO)
+			return r;
+		put_to_sleep(in);
+		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0)
+			look_for_events(ep);
+	}
+	return -EAGAIN;
+}
+
+int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
+{
+	struct inbound *in;
+
+	if (from == SIVC_ANY)
+		return peek_any(ep, &in, message);
+	in = inbound_find(ep, (uint16_t)from);
+	return in ? inbound_peek(in, message) : -EAGAIN;
+}
+
+void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
+{
+	struct inbound *in = inbound_find(ep, message->sender);
+
+	inbound_consume(in);
+	ep->since_events++;
+	/* To the end of the queue: the others' turn. */
+	inbound_unready(in);
+	inbound_ready(in);
+}
+
+int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
+{
+	struct inbound *in = inbound_find(ep, sender);
+	int r = in ? inbound_putback(in, data, (uint32_t)length) : -EINVAL;
+
+	if (r == 0)
+		endpoint_serve(ep);
+	return r;
+}
+
+uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
+{
+	struct sivc_message message;
+	struct inbound *in;
+	uint64_t bytes = 0;
+	uint32_t ignored, *first = next ? next : &ignored;
+
+	*first = 0;
+	if (from != SIVC_ANY) {
+		in = inbound_find(ep, (uint16_t)from);
+		return in ? inbound_queued(in, first) : 0;
+	}
+	look_for_events(ep);
+	if (peek_any(ep, &in, &message) == 0)
+		*first = message.length;
+	TAILQ_FOREACH (in, &ep->ready, link)
+		bytes += inbound_queued(in, &ignored);
+	return bytes;
+}
+
+/* Waiters. */
+
+static void waiter_add(struct waiters *list, struct sivc_waiter *waiter)
+{
+	struct sivc_endpoint *ep = waiter->endpoint;
+
+	TAILQ_INSERT_TAIL(list, waiter, link);
+	waiter->list = list;
+	ep->waiting++;
+	ep->waiting_own += list != &ep->waiters;
+}
+
+static void waiter_remove(struct sivc_waiter *waiter)
+{
+	struct waiters *list = waiter->list;
+	struct sivc_endpoint *ep = waiter->endpoint;
+
+	TAILQ_REMOVE(list, waiter, link);
+	waiter->list = NULL;
+	ep->waiting--;
+	ep->waiting_own -= list != &ep->waiters;
+}
+
+static void waiter_call(struct sivc_waiter *waiter)
+{
+	waiter_remove(waiter);
+	waiter->fn(waiter);
+}
+
+/* Gives what `in` has to those who wait for it, its own readers first, until either has no more. */
+static bool serve_one(struct sivc_endpoint *ep, struct inbound *in)
+{
+	struct sivc_waiter *waiter = TAILQ_FIRST(&in->waiters);
+	struct sivc_message message;
+
+	if (!waiter)
+		waiter = TAILQ_FIRST(&ep->waiters);
+	if (!waiter || inbound_peek(in, &message) < 0)
+		return false;
+	waiter_call(waiter);
+	return true;
+}
+
+/* Those who wait for one domain, when others have no turn: everybody in the queue is looked at. */
+static void serve_own(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	for (in = TAILQ_FIRST(&ep->ready); in; in = next) {
+		next = TAILQ_NEXT(in, link);
+		while (!TAILQ_EMPTY(&in->waiters) && serve_one(ep, in))
+			next = TAILQ_FIRST(&ep->ready); /* the queue has changed: from the start */
+		if (!TAILQ_EMPTY(&in->waiters) && in->state == INBOUND_READY)
+			put_to_sleep(in);
+	}
+}
+
+void endpoint_serve(struct sivc_endpoint *ep)
+{
+	struct sivc_message message;
+	struct inbound *in;
+
+	if (ep->serving || ep->waiting == 0)
+		return;
+	ep->serving = true;
+	if (ep->waiting_own > 0)
+		serve_own(ep);
+	while (!TAILQ_EMPTY(&ep->waiters) && peek_any(ep, &in, &message) == 0)
+		serve_one(ep, in);
+	ep->serving = false;
+}
+
+int sivc_wait_receive(struct sivc_endpoint *ep, int from, struct sivc_waiter *waiter)
+{
+	struct inbound *in = NULL;
+	int r = listen_for_events(ep);
+
+	if (r == 0 && from != SIVC_ANY)
+		r = inbound_get(ep, (uint16_t)from, &in);
+	if (r < 0)
+		return r;
+	waiter->endpoint = ep;
+	waiter->from = from;
+	waiter->length = 0;
+	waiter_add(in ? &in->waiters : &ep->waiters, waiter);
+	/* What is there already, and whoever was not put to sleep yet, is found by serving. */
+	if (in)
+		inbound_ready(in);
+	endpoint_serve(ep);
+	return 0;
+}
+
+void sivc_wait_cancel(struct sivc_waiter *waiter)
+{
+	if (!waiter->list)
+		return;
+	if (waiter->length == 0) /* it waits to receive */
+		waiter_remove(waiter);
+	else
+		outbound_wait_cancel(waiter);
+}
+
+/* Waiters of an endpoint that closes are let go; they are not called. */
+static void waiters_drop(struct waiters *list)
+{
+	struct sivc_waiter *waiter;
+
+	while ((waiter = TAILQ_FIRST(list)) != NULL)
+		waiter_remove(waiter);
+}
+
+/* Life. */
+
+static bool name_valid(const char *name)
+{
+	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+
+	return n > 0 && n <= SIVC_ENDPOINT_MAX && name[n] == '\0';
+}
+
+int sivc_endpoint_open(
+	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint)
+{
+	struct sivc_endpoint *ep;
+	pid_t pid = 0;
+	int r;
+
+	if (!name_valid(name)) {
+		hv_log(sivc->hv, LOG_ERR,
+			"\"%s\" is no name for an endpoint: 1 to %d letters, digits, '-' or '_'",
+			name, SIVC_ENDPOINT_MAX);
+		return -EINVAL;
+	}
+	LIST_FOREACH (ep, &sivc->endpoints, link)
+		if (strcmp(ep->name, name) == 0)
+			return -EEXIST;
+	r = hv_serve(sivc->hv, name, &pid);
+	if (r == -EBUSY) {
+		hv_log(sivc->hv, LOG_ERR,
+			"endpoint %s of domain %u is already served by process %d", name,
+			hv_domid(sivc->hv), (int)pid);
+		if (holder)
+			*holder = pid;
+	}
+	if (r < 0)
+		return r;
+
+	ep = calloc(1, sizeof(*ep));
+	if (!ep) {
+		hv_unserve(sivc->hv, name);
+		return -ENOMEM;
+	}
+	ep->sivc = sivc;
+	strcpy(ep->name, name); /* name_valid: it fits */
+	acl_init(&ep->acl);
+	TAILQ_INIT(&ep->ready);
+	TAILQ_INIT(&ep->waiters);
+	LIST_INSERT_HEAD(&sivc->endpoints, ep, link);
+	r = hv_events_new(sivc->hv, &ep->in_events);
+	if (r == 0)
+		r = hv_events_new(sivc->hv, &ep->out_events);
+	if (r < 0) {
+		sivc_endpoint_close(ep);
+		return r;
+	}
+	*endpoint = ep;
+	return 0;
+}
+
+void sivc_endpoint_close(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next_in;
+
+	if (!ep)
+		return;
+	table_deinit(ep);
+	loop_timer_cancel(&ep->sivc->loop, &ep->again);
+	waiters_drop(&ep->waiters);
+	HASH_ITER(hh, ep->inbounds, in, next_in)
+	{
+		waiters_drop(&in->waiters);
+		inbound_free(in);
+	}
+	outbound_free_all(ep);
+	loop_remove(&ep->sivc->loop, ep->in_handle);
+	loop_remove(&ep->sivc->loop, ep->out_handle);
+	hv_events_free(ep->in_events);
+	hv_events_free(ep->out_events);
+	hv_unserve(ep->sivc->hv, ep->name);
+	LIST_REMOVE(ep, link);
+	free(ep);
+}
+
+const char *sivc_endpoint_name(const struct sivc_endpoint *ep)
+{
+	return ep->name;
+}

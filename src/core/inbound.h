@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inbound.h: what one other domain, P, has for one endpoint of ours.
+ *
+ * We own its page of the table and, while it is permitted, a ring.  Messages are read in place;
+ * what must outlive the ring (it was revoked, or a reader gave a message back) is on the list
+ * `saved`, which comes first.  A message in fragments is put together in `partial` and then saved.
+ *
+ * Turn-taking: an inbound is `ready` (in the endpoint's queue: it may have a message) or idle: its
+ * ring was empty, data_event asks P for one signal, and the port is unmasked.
+ *
+ * P is the adversary.  It can fill its ring, its part of `partial` (max_msg) and signal its port;
+ * signals without data make it wait (SPURIOUS_*).  A breach closes the ring until the domain is
+ * permitted anew.
+ */
+#ifndef SIVC_INBOUND_H
+#define SIVC_INBOUND_H
+
+#include "core.h"
+#include "page.h"
+#include "ring.h"
+
+/* HASH_ADD must not end the process when there is no memory. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+struct saved {
+	TAILQ_ENTRY(saved) link;
+	uint32_t length;
+	uint8_t bytes[];
+};
+
+enum inbound_state {
+	INBOUND_IDLE,  /* not in the queue; armed if there is a ring */
+	INBOUND_READY, /* in the endpoint's queue */
+};
+
+struct inbound {
+	struct sivc_endpoint *ep;
+	uint16_t domid;
+	UT_hash_handle hh;
+
+	/* The page: from the first permission until the endpoint is closed. */
+	struct page_owner owner; /* .page == NULL: none */
+	uint32_t page_ref;
+
+	/* The ring: while permitted, and until a breach. */
+	bool permitted;
+	bool breached; /* permitted, but it broke the protocol */
+	bool masked;   /* the port's event was dispatched */
+	uint64_t ring_nonce;
+	struct sivc_ctl *ctl;
+	uint8_t *data; /* NULL: no ring */
+	uint32_t pages;
+	struct hv_port *port;
+	struct ring_rx rx;
+	struct ring_frame frame; /* the message that was peeked, if it is in the ring */
+
+	/* A message in fragments. */
+	struct saved *partial;     /* NULL: none */
+	uint32_t partial_capacity; /* bytes */
+
+	/* Taken out of a ring. */
+	TAILQ_HEAD(, saved) saved;
+	uint64_t saved_bytes;
+
+	/* Its turn. */
+	enum inbound_state state;
+	TAILQ_ENTRY(inbound) link;
+	struct waiters waiters; /* for a message from this domain */
+	unsigned int spurious;  /* events in a row that brought nothing */
+	struct loop_timer penalty;
+
+	/* Counters. */
+	uint64_t messages;
+	uint64_t bytes;
+};
+
+struct inbound *inbound_find(const struct sivc_endpoint *ep, uint16_t domid);
+int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **in); /* or make one */
+void inbound_free(struct inbound *in); /* tells P that the endpoint is closed */
+
+/* 0 if it is permitted already and in order.  -ENOSPC */
+int inbound_permit(struct inbound *in);
+void inbound_refuse(struct inbound *in);
+
+/* The next message, in place.  -EAGAIN: none; -EPROTO: none, and P broke the protocol. */
+int inbound_peek(struct inbound *in, struct sivc_message *message);
+void inbound_consume(struct inbound *in);
+int inbound_putback(struct inbound *in, const void *data, uint32_t length);
+uint64_t inbound_queued(struct inbound *in, uint32_t *next);
+
+/* The ring is empty: asks for a signal.  False: it is not empty (any more). */
+bool inbound_sleep(struct inbound *in);
+void inbound_ready(struct inbound *in);   /* into the queue, at its end */
+void inbound_unready(struct inbound *in); /* out of it */
+
+#endif

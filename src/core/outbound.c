@@ -1,0 +1,738 @@
+/* SPDX-License-Identifier: MIT */
+#include "outbound.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sivc/ioctl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <syslog.h>
+
+#include "shared.h"
+
+/*
+ * A node that changes more often than this is not watched for a while; then it is read once and
+ * watched again (XSA-349).
+ */
+#define WATCH_MAX       8
+#define WATCH_WINDOW_NS 100000000ull
+#define WATCH_PAUSE_MS  100
+
+/* What SIVC_NODE_FORMAT writes. */
+#define SIVC_NODE_SCAN "1 %" SCNu32 " %" SCNx64
+
+/*
+ * A page that changes under our eyes again and again is no page: an honest owner needs a system
+ * call of one of its users for each change.
+ */
+#define CHANGES_MAX 100
+
+/* A long message goes out in pieces that are at least this part of the ring, so that both sides
+ * work.
+ */
+#define PIECE_PART 4
+
+static void outbound_run(struct outbound *out);
+
+struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct outbound *out;
+
+	HASH_FIND(hh, ep->outbounds, &domid, sizeof(domid), out);
+	return out;
+}
+
+/* The link: what we have mapped of R. */
+
+static void ring_unlink(struct outbound *out)
+{
+	struct hv *hv = out->ep->sivc->hv;
+
+	if (!out->data)
+		return;
+	hv_unmap(hv, out->data, out->pages);
+	hv_unmap(hv, out->ctl, 1);
+	hv_port_free(out->port);
+	out->data = NULL;
+	out->ctl = NULL;
+	out->port = NULL;
+}
+
+static void page_unmap(struct outbound *out)
+{
+	ring_unlink(out);
+	if (out->page)
+		hv_unmap(out->ep->sivc->hv, (void *)(uintptr_t)out->page, 1);
+	out->page = NULL;
+}
+
+static void on_event(void *data)
+{
+	struct outbound *out = data;
+
+	out->masked = true;
+	outbound_run(out);
+}
+
+/* Maps the ring that out->view describes.  Whatever is wrong with it is R's fault: -EPROTO. */
+static int ring_link(struct outbound *out)
+{
+	struct hv *hv = out->ep->sivc->hv;
+	const struct page_view *view = &out->view;
+	struct hv_port *port;
+	void *ctl, *data;
+	int r;
+
+	r = hv_port_bind(out->ep->out_events, out->domid, view->port, on_event, out, &port);
+	if (r < 0)
+		return r;
+	r = hv_map(hv, out->domid, 1, &view->ctl_ref, true,
+		&(struct hv_notify){port, offsetof(struct sivc_ctl, sender_alive)}, &ctl);
+	if (r < 0)
+		goto free_port;
+	r = hv_map(hv, out->domid, view->ring_pages, view->refs, true, NULL, &data);
+	if (r < 0)
+		goto unmap_ctl;
+	r = ring_tx_init(&out->tx, out->page, ctl, data, view->ring_pages * SIVC_PAGE_SIZE);
+	if (r < 0)
+		goto unmap_data;
+	out->ctl = ctl;
+	out->data = data;
+	out->pages = view->ring_pages;
+	out->port = port;
+	out->masked = false;
+	out->ring_nonce = view->ring_nonce;
+	shared_store8(&out->ctl->sender_alive, 1);
+	return 0;
+
+unmap_data:
+	hv_unmap(hv, data, view->ring_pages);
+unmap_ctl:
+	hv_unmap(hv, ctl, 1);
+free_port:
+	hv_port_free(port);
+	return r;
+}
+
+/* What the page says is read again, and followed. */
+static void follow_page(struct outbound *out)
+{
+	int r = page_read(out->page, out->page_nonce, &out->view);
+
+	out->state = OUTBOUND_PAGE;
+	if (r == 0 && out->view.verdict == SIVC_VERDICT_PERMITTED) {
+		if (out->data && out->ring_nonce == out->view.ring_nonce) {
+			out->state = OUTBOUND_LINKED;
+			return;
+		}
+		ring_unlink(out);
+		r = ring_link(out);
+		if (r == 0) {
+			out->state = OUTBOUND_LINKED;
+			return;
+		}
+		/* It may have been revoked while we were at it: that is no breach. */
+		if (!page_unchanged(out->page, &out->view))
+			r = -EAGAIN;
+		else if (r == -EINVAL)
+			r = -EPROTO;
+	} else if (r == 0) {
+		r = out->view.verdict == SIVC_VERDICT_CLOSED ? -EPIPE : -EACCES;
+	}
+	ring_unlink(out);
+	out->error = r;
+}
+
+/* The node. */
+
+static int node_parse(const char *value, uint32_t *ref, uint64_t *nonce)
+{
+	char again[SIVC_NODE_MAX];
+
+	/* Exactly what we would have written, or nothing of ours. */
+	if (sscanf(value, SIVC_NODE_SCAN, ref, nonce) != 2)
+		return -EPROTO;
+	snprintf(again, sizeof(again), SIVC_NODE_FORMAT, *ref, *nonce);
+	return strcmp(again, value) == 0 ? 0 : -EPROTO;
+}
+
+static void node_vanished(struct outbound *out)
+{
+	if (out->page)
+		out->state = OUTBOUND_GONE;
+	page_unmap(out);
+}
+
+static void read_node(struct outbound *out)
+{
+	struct sivc *sivc = out->ep->sivc;
+	char value[SIVC_NODE_MAX];
+	uint32_t ref;
+	uint64_t nonce;
+	void *page;
+	int r;
+
+	out->stale = false;
+	r = hv_node_read(sivc->hv, out->domid, out->ep->name, value, sizeof(value));
+	if (r == 0)
+		r = node_parse(value, &ref, &nonce);
+	if (r < 0) {
+		node_vanished(out);
+		return;
+	}
+	if (out->page && ref == out->page_ref && nonce == out->page_nonce)
+		return;
+	page_unmap(out);
+	out->state = out->state == OUTBOUND_NOTHING ? OUTBOUND_NOTHING : OUTBOUND_GONE;
+	/* A node that a killed process left names nothing that can be mapped: no page. */
+	if (hv_map(sivc->hv, out->domid, 1, &ref, false, NULL, &page) < 0)
+		return;
+	out->page = page;
+	out->page_ref = ref;
+	out->page_nonce = nonce;
+	if (page_read(out->page, nonce, &out->view) == -ESTALE)
+		page_unmap(out);
+	else
+		follow_page(out);
+}
+
+static void on_pause_end(struct loop_timer *timer);
+
+static void on_watch(void *data)
+{
+	struct outbound *out = data;
+	uint64_t now = loop_now();
+
+	out->stale = true;
+	if (now - out->window > WATCH_WINDOW_NS) {
+		out->window = now;
+		out->fired = 0;
+	}
+	if (++out->fired > WATCH_MAX) {
+		hv_watch_free(out->watch);
+		out->watch = NULL;
+		loop_timer_set(&out->ep->sivc->loop, &out->pause, WATCH_PAUSE_MS, on_pause_end);
+	}
+	outbound_run(out);
+}
+
+static int watch_start(struct outbound *out)
+{
+	return hv_watch_node(
+		out->ep->sivc->hv, out->domid, out->ep->name, on_watch, out, &out->watch);
+}
+
+static void on_pause_end(struct loop_timer *timer)
+{
+	struct outbound *out = (void *)((char *)timer - offsetof(struct outbound, pause));
+
+	/* Without a watch the next pause's end is the next look. */
+	if (watch_start(out) < 0)
+		loop_timer_set(&out->ep->sivc->loop, &out->pause, WATCH_PAUSE_MS, on_pause_end);
+	out->stale = true;
+	outbound_run(out);
+}
+
+/* R's process has ended: its kernel cleared the byte, or the watch said so. */
+static bool receiver_ended(const struct outbound *out)
+{
+	return out->data && !shared_load8(&out->ctl->receiver_alive);
+}
+
+/* A failure of ours, not R's word: worth another try. */
+static bool passing(int error)
+{
+	return error != 0 && error != -EACCES && error != -EPIPE && error != -EPROTO;
+}
+
+static void update_page(struct outbound *out)
+{
+	bool ended = receiver_ended(out);
+
+	shared_read_barrier(); /* a ring that R revokes ends after its seq has changed */
+	if (!page_unchanged(out->page, &out->view) ||
+		(out->state == OUTBOUND_PAGE && passing(out->error)))
+		follow_page(out);
+	else if (ended)
+		node_vanished(out);
+}
+
+/* 0: linked, and permitted a moment ago.  Else the error of a send. */
+static int outbound_update(struct outbound *out)
+{
+	if (out->state != OUTBOUND_LINKED)
+		sivc_look_at_store(out->ep->sivc); /* what was published before we were asked */
+	if (out->stale)
+		read_node(out);
+	if (out->page)
+		update_page(out);
+	switch (out->state) {
+	case OUTBOUND_NOTHING:
+		return -EACCES;
+	case OUTBOUND_GONE:
+		return -EPIPE;
+	case OUTBOUND_PAGE:
+		return out->error == -EAGAIN ? -EACCES : out->error;
+	case OUTBOUND_LINKED:
+		break;
+	}
+	return 0;
+}
+
+/* Sending. */
+
+static bool is_large(const struct outbound *out, size_t length)
+{
+	return ring_span((uint32_t)length) > out->tx.size;
+}
+
+/* How much must be free to go on with a message of which `offset` bytes have gone. */
+static uint32_t need_of(const struct outbound *out, size_t length, size_t offset)
+{
+	uint32_t span = ring_span((uint32_t)(length - offset));
+	uint32_t piece = out->tx.size / PIECE_PART;
+
+	return is_large(out, length) && span > piece ? piece : span;
+}
+
+/* A whole message in one frame, or a piece of one that is larger than the ring. */
+static int put_piece(struct outbound *out, const struct iovec *message, size_t *offset)
+{
+	uint32_t length = (uint32_t)(message->iov_len - *offset);
+	uint32_t flags = *offset == 0 ? SIVC_FRAME_FIRST : 0;
+	uint32_t need = need_of(out, message->iov_len, *offset);
+	uint32_t room;
+	int r;
+
+	r = ring_tx_room(&out->tx, need, &room);
+	if (r < 0)
+		return r;
+	if (room < need)
+		return -EAGAIN;
+	if (ring_span(length) > room)
+		length = (room - (uint32_t)sizeof(struct sivc_frame)) & ~(SIVC_FRAME_ALIGN - 1);
+	if (*offset + length == message->iov_len)
+		flags |= SIVC_FRAME_LAST;
+	ring_tx_put(&out->tx, flags, (const char *)message->iov_base + *offset, length);
+	*offset += length;
+	return 0;
+}
+
+/* What can be published as one: a run of whole messages, or pieces of one large message. */
+static int put_batch(struct outbound *out, struct sivc_sending *s)
+{
+	size_t first = s->sent;
+	int r = 0;
+
+	while (r == 0 && s->sent < s->count) {
+		const struct iovec *message = &s->messages[s->sent];
+		bool large = is_large(out, message->iov_len);
+
+		if (message->iov_len == 0)
+			return -EINVAL;
+		if (message->iov_len > out->view.max_msg || (large && s->nowait))
+			return -EMSGSIZE;
+		if (large && s->sent > first)
+			return 0;
+		r = put_piece(out, message, &s->offset);
+		if (r < 0 || s->offset < message->iov_len)
+			continue;
+		s->offset = 0;
+		s->sent++;
+		if (large)
+			return 0;
+	}
+	return r;
+}
+
+/*
+ * The ring was revoked while we published a batch, which began at index `start` with
+ * messages[first]. Takes back from s->sent what R did not take.
+ */
+static void settle(const struct outbound *out, struct sivc_sending *s, uint32_t start, size_t first)
+{
+	const struct page_view *view = &out->view;
+	bool known = out->page && view->final_nonce == s->ring_nonce;
+	uint32_t end = start;
+	size_t arrived;
+
+	for (arrived = first; known && arrived < s->sent; arrived++) {
+		if (is_large(out, s->messages[arrived].iov_len))
+			end = out->tx.prod;
+		else
+			end += ring_span((uint32_t)s->messages[arrived].iov_len);
+		if ((int32_t)(view->final - end) < 0)
+			break;
+	}
+	s->sent = arrived;
+	s->offset = 0;
+}
+
+static void count_sent(struct outbound *out, const struct sivc_sending *s, size_t first)
+{
+	for (size_t i = first; i < s->sent; i++) {
+		out->messages++;
+		out->bytes += s->messages[i].iov_len;
+	}
+}
+
+/* R breaks the protocol: its ring is not used again, until it opens another. */
+static int receiver_breach(struct outbound *out)
+{
+	if (out->data)
+		hv_log(out->ep->sivc->hv, LOG_WARNING,
+			"domain %u broke the protocol of endpoint %s; nothing is sent to it until "
+			"it "
+			"allows us again",
+			out->domid, out->ep->name);
+	out->ep->breaches++;
+	ring_unlink(out);
+	out->state = OUTBOUND_PAGE;
+	out->error = -EPROTO;
+	return -EPROTO;
+}
+
+static int push_batch(struct outbound *out, struct sivc_sending *s)
+{
+	size_t first = s->sent;
+	uint32_t start = out->tx.prod;
+	int r, changed;
+
+	r = put_batch(out, s);
+	if (ring_tx_publish(&out->tx))
+		hv_port_notify(out->port);
+	if (r == -EPROTO)
+		return receiver_breach(out);
+	if (!page_unchanged(out->page, &out->view)) {
+		changed = outbound_update(out);
+		if (changed < 0 || out->ring_nonce != s->ring_nonce) {
+			settle(out, s, start, first);
+			r = changed < 0 ? changed : -EACCES;
+		}
+	}
+	count_sent(out, s, first);
+	return r;
+}
+
+/*
+ * Sends what there is room for.  0: all went; -EAGAIN: the rest has to wait; else it failed.
+ * s->sent counts what went in each case.
+ */
+static int push(struct outbound *out, struct sivc_sending *s)
+{
+	int r;
+
+	do {
+		r = outbound_update(out);
+		if (r < 0)
+			return r;
+		/* The rest of a message whose beginning went into another ring is not sent. */
+		if (s->offset > 0 && s->ring_nonce != out->ring_nonce)
+			return -EACCES;
+		s->ring_nonce = out->ring_nonce;
+		r = push_batch(out, s);
+	} while (r == 0 && s->sent < s->count);
+	return s->sent == s->count ? 0 : r;
+}
+
+static uint32_t need_least(const struct outbound *out)
+{
+	const struct sivc_sending *s = TAILQ_FIRST(&out->sendings);
+	const struct sivc_waiter *w;
+	uint32_t need = out->tx.size, n;
+
+	if (s) {
+		n = need_of(out, s->messages[s->sent].iov_len, s->offset);
+		need = n < need ? n : need;
+	}
+	TAILQ_FOREACH (w, &out->waiters, link) {
+		n = need_of(out, w->length, 0);
+		need = n < need ? n : need;
+	}
+	return need;
+}
+
+/* Those who wait. */
+
+static void on_out_events(void *data)
+{
+	struct sivc_endpoint *ep = data;
+
+	if (ep->sending == 0) {
+		loop_remove(&ep->sivc->loop, ep->out_handle);
+		ep->out_handle = NULL;
+		return;
+	}
+	ep->out_wakeups++;
+	hv_events_dispatch(ep->out_events);
+}
+
+static void waiting_update(struct outbound *out)
+{
+	bool waiting = !TAILQ_EMPTY(&out->sendings) || !TAILQ_EMPTY(&out->waiters);
+
+	if (waiting != out->waiting)
+		out->ep->sending += waiting ? 1u : -1u;
+	out->waiting = waiting;
+}
+
+/* Asks R for a signal.  False: there is room now. */
+static bool sleep_for_room(struct outbound *out)
+{
+	bool sleep = true;
+
+	if (out->state != OUTBOUND_LINKED)
+		return false; /* let them fail */
+	if (ring_tx_sleep(&out->tx, need_least(out), &sleep) < 0) {
+		receiver_breach(out);
+		return false;
+	}
+	/* R may have revoked the ring before it could see that we sleep. */
+	if (!page_unchanged(out->page, &out->view) || receiver_ended(out))
+		return false;
+	if (sleep && out->masked) {
+		out->masked = false;
+		hv_port_unmask(out->port);
+	}
+	return sleep;
+}
+
+static void serve_sendings(struct outbound *out)
+{
+	struct sivc_sending *s;
+
+	while ((s = TAILQ_FIRST(&out->sendings)) != NULL) {
+		int r = push(out, s);
+
+		if (r == -EAGAIN)
+			return;
+		TAILQ_REMOVE(&out->sendings, s, link);
+		s->outbound = NULL;
+		s->done(s, r);
+	}
+}
+
+static void serve_waiters(struct outbound *out)
+{
+	struct sivc_waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&out->waiters); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (sivc_writable(out->ep, out->domid, w->length) == -EAGAIN)
+			continue;
+		TAILQ_REMOVE(&out->waiters, w, link);
+		w->list = NULL;
+		w->fn(w);
+	}
+}
+
+/* Something may have changed: go on with those who wait, until they must sleep. */
+static void outbound_run(struct outbound *out)
+{
+	int changes = 0;
+
+	if (out->running || !out->waiting)
+		return;
+	out->running = true;
+	do {
+		if (++changes > CHANGES_MAX)
+			receiver_breach(out);
+		serve_sendings(out);
+		if (TAILQ_EMPTY(&out->sendings))
+			serve_waiters(out);
+		waiting_update(out);
+	} while (out->waiting && !sleep_for_room(out));
+	out->running = false;
+}
+
+static int wait_start(struct outbound *out)
+{
+	struct sivc_endpoint *ep = out->ep;
+
+	if (ep->out_handle)
+		return 0;
+	return loop_add(&ep->sivc->loop, hv_events_fd(ep->out_events), EPOLLIN, on_out_events, ep,
+		&ep->out_handle);
+}
+
+/* The public functions. */
+
+int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **result)
+{
+	struct outbound *out = outbound_find(ep, domid);
+	int r;
+
+	if (out) {
+		*result = out;
+		return 0;
+	}
+	if (domid > SIVC_DOMID_MAX)
+		return -ENOENT;
+	out = calloc(1, sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	out->ep = ep;
+	out->domid = domid;
+	out->stale = true;
+	TAILQ_INIT(&out->sendings);
+	TAILQ_INIT(&out->waiters);
+	r = watch_start(out);
+	if (r == 0) {
+		HASH_ADD(hh, ep->outbounds, domid, sizeof(out->domid), out);
+		r = out->hh.tbl ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		hv_watch_free(out->watch);
+		free(out);
+		return r;
+	}
+	*result = out;
+	return 0;
+}
+
+void outbound_free_all(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+	struct sivc_sending *s;
+	struct sivc_waiter *w;
+
+	HASH_ITER(hh, ep->outbounds, out, next)
+	{
+		TAILQ_FOREACH (s, &out->sendings, link)
+			s->outbound = NULL;
+		TAILQ_FOREACH (w, &out->waiters, link)
+			w->list = NULL;
+		loop_timer_cancel(&ep->sivc->loop, &out->pause);
+		hv_watch_free(out->watch);
+		page_unmap(out);
+		HASH_DELETE(hh, ep->outbounds, out);
+		free(out);
+	}
+}
+
+int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct outbound *out = outbound_find(ep, domid);
+	int r;
+
+	if (out)
+		return 0;
+	r = outbound_get(ep, domid, &out);
+	if (r == 0)
+		table_peer_opened(ep);
+	return r;
+}
+
+/* Without waiting: -EAGAIN also if others stand in line. */
+static int send_now(struct outbound *out, struct sivc_sending *s)
+{
+	int r = TAILQ_EMPTY(&out->sendings) ? push(out, s) : -EAGAIN;
+
+	if (r == -EACCES)
+		out->refused++;
+	else if (r == -EAGAIN)
+		out->full++;
+	return r;
+}
+
+ssize_t sivc_send_many(
+	struct sivc_endpoint *ep, uint16_t domid, const struct iovec *messages, size_t count)
+{
+	struct sivc_sending s = {.messages = messages, .count = count, .nowait = true};
+	struct outbound *out;
+	int r = outbound_get(ep, domid, &out);
+
+	if (r == 0)
+		r = send_now(out, &s);
+	return s.sent > 0 ? (ssize_t)s.sent : r;
+}
+
+int sivc_writable(struct sivc_endpoint *ep, uint16_t domid, size_t length)
+{
+	struct outbound *out;
+	uint32_t room, need;
+	int r = outbound_get(ep, domid, &out);
+
+	if (r == 0)
+		r = outbound_update(out);
+	if (r < 0)
+		return r;
+	if (length > out->view.max_msg)
+		return -EMSGSIZE;
+	if (!TAILQ_EMPTY(&out->sendings))
+		return -EAGAIN;
+	need = need_of(out, length, 0);
+	r = ring_tx_room(&out->tx, need, &room);
+	if (r < 0)
+		return receiver_breach(out);
+	return room < need ? -EAGAIN : 0;
+}
+
+int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sending *s)
+{
+	struct outbound *out;
+	int r = outbound_get(ep, domid, &out);
+
+	s->sent = 0;
+	s->offset = 0;
+	s->nowait = false;
+	s->outbound = NULL;
+	for (int changes = 0; r == 0 || r == -EAGAIN; changes++) {
+		r = changes < CHANGES_MAX ? send_now(out, s) : receiver_breach(out);
+		if (r != -EAGAIN)
+			return r;
+		r = wait_start(out);
+		if (r < 0)
+			return r;
+		TAILQ_INSERT_TAIL(&out->sendings, s, link);
+		if (TAILQ_FIRST(&out->sendings) != s || sleep_for_room(out)) {
+			s->outbound = out;
+			waiting_update(out);
+			return -EINPROGRESS;
+		}
+		TAILQ_REMOVE(&out->sendings, s, link);
+	}
+	return r;
+}
+
+void sivc_send_cancel(struct sivc_sending *s)
+{
+	struct outbound *out = s->outbound;
+
+	if (!out)
+		return;
+	TAILQ_REMOVE(&out->sendings, s, link);
+	s->outbound = NULL;
+	waiting_update(out);
+	outbound_run(out); /* the next in line may need less room */
+}
+
+int sivc_wait_send(
+	struct sivc_endpoint *ep, uint16_t domid, size_t length, struct sivc_waiter *waiter)
+{
+	struct outbound *out;
+	int r = outbound_get(ep, domid, &out);
+
+	if (r == 0)
+		r = wait_start(out);
+	if (r < 0)
+		return r;
+	waiter->endpoint = ep;
+	waiter->from = domid;
+	waiter->length = length > 0 ? length : 1;
+	TAILQ_INSERT_TAIL(&out->waiters, waiter, link);
+	waiter->list = &out->waiters;
+	waiting_update(out);
+	outbound_run(out);
+	return 0;
+}
+
+void outbound_wait_cancel(struct sivc_waiter *waiter)
+{
+	struct outbound *out = outbound_find(waiter->endpoint, (uint16_t)waiter->from);
+
+	TAILQ_REMOVE(&out->waiters, waiter, link);
+	waiter->list = NULL;
+	waiting_update(out);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * outbound.h: how one endpoint of ours sends to one other domain, R.
+ *
+ * R publishes, we map.  `state` is how far we have come:
+ *
+ *	NOTHING	R has no node for us.  The answer is "no" (EACCES), kept until the watch fires.
+ *	GONE	R had one and has none any more: EPIPE, until there is one again.
+ *	PAGE	we have R's page, and it does not permit us: EACCES, EPIPE (closed) or EPROTO.
+ *	LINKED	we have the ring.
+ *
+ * Only outbound_update() changes it.  It runs when the watch on the node has fired, and when the
+ * page's seq has changed, which every send checks with one load.  R's page is R's word: what it
+ * says is copied and checked, and its worst effect is that we cannot send to R.
+ *
+ * Those who wait to send stand in line (`sendings`), then those who poll (`waiters`).  The port is
+ * unmasked, and out_events in the loop, only while somebody does.
+ */
+#ifndef SIVC_OUTBOUND_H
+#define SIVC_OUTBOUND_H
+
+#include "core.h"
+#include "page.h"
+#include "ring.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+enum outbound_state {
+	OUTBOUND_NOTHING,
+	OUTBOUND_GONE,
+	OUTBOUND_PAGE,
+	OUTBOUND_LINKED,
+};
+
+struct outbound {
+	struct sivc_endpoint *ep;
+	uint16_t domid;
+	UT_hash_handle hh;
+
+	/* The node: outbound_update(). */
+	struct hv_watch *watch; /* NULL: paused, because it fired too often */
+	struct loop_timer pause;
+	unsigned int fired; /* since `window` began */
+	uint64_t window;    /* ns */
+	bool stale;         /* the node has to be read again */
+	uint32_t page_ref;
+	uint64_t page_nonce;
+
+	/* The page and what it said when we last read it. */
+	enum outbound_state state;
+	const struct sivc_page *page; /* PAGE, LINKED */
+	struct page_view view;
+	int error; /* PAGE: what a send fails with */
+
+	/* The ring: LINKED. */
+	uint64_t ring_nonce;
+	struct sivc_ctl *ctl;
+	uint8_t *data;
+	uint32_t pages;
+	struct hv_port *port;
+	bool masked; /* the port's event was dispatched */
+	struct ring_tx tx;
+
+	/* Those who wait. */
+	TAILQ_HEAD(, sivc_sending) sendings;
+	struct waiters waiters;
+	bool waiting; /* counted in ep->sending */
+	bool running; /* outbound_run is */
+
+	/* Counters. */
+	uint64_t messages;
+	uint64_t bytes;
+	uint64_t refused; /* sends that failed with EACCES */
+	uint64_t full;    /* sends that found no room at once */
+};
+
+struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid);
+int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **out); /* or make one */
+void outbound_free_all(struct sivc_endpoint *ep);
+void outbound_wait_cancel(struct sivc_waiter *waiter);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page.c: the access control table's page.  See sivc/wire.h for the order of things.
+ *
+ * The adversary is whoever owns the page that we read: it may write anything at any time, so that
+ * reading is bounded (PAGE_TRIES), and what was read is checked before it is anybody's geometry.
+ */
+#include "page.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "shared.h"
+
+/*
+ * An owner changes a page within microseconds unless it loses its CPU in the middle.  A reader that
+ * meets this gives up after a bounded number of looks, and fails; it does not wait for anybody.
+ */
+#define PAGE_TRIES 100000
+
+_Static_assert(sizeof(struct sivc_page) <= SIVC_PAGE_SIZE, "a row is a page");
+_Static_assert(sizeof(struct sivc_ctl) <= SIVC_PAGE_SIZE, "a control page is a page");
+
+void page_init(struct page_owner *owner, void *memory, uint64_t nonce)
+{
+	struct sivc_page *page = memory;
+
+	*owner = (struct page_owner){.page = page, .nonce = nonce};
+	shared_store(&page->version, SIVC_WIRE_VERSION);
+	shared_store64(&page->page_nonce, nonce);
+	shared_store_release(&page->magic, SIVC_MAGIC);
+}
+
+/* seq becomes odd: whoever reads now reads again. */
+static void change_begin(struct page_owner *owner)
+{
+	shared_store(&owner->page->seq, ++owner->seq);
+	shared_barrier(); /* pairs with that of ring_tx_publish, and orders what follows */
+}
+
+static void change_end(struct page_owner *owner)
+{
+	shared_store_release(&owner->page->seq, ++owner->seq);
+}
+
+void page_permit(struct page_owner *owner, const struct page_permission *permission)
+{
+	struct sivc_page *page = owner->page;
+
+	change_begin(owner);
+	shared_store64(&page->ring_nonce, permission->ring_nonce);
+	shared_store(&page->port, permission->port);
+	shared_store(&page->ring_pages, permission->ring_pages);
+	shared_store(&page->ctl_ref, permission->ctl_ref);
+	shared_store(&page->max_msg, permission->max_msg);
+	for (uint32_t i = 0; i < permission->ring_pages; i++)
+		shared_store(&page->refs[i], permission->refs[i]);
+	/* A new ring starts at 0. */
+	shared_store(&page->cons, 0);
+	shared_store(&page->data_event, 0);
+	shared_store(&page->verdict, SIVC_VERDICT_PERMITTED);
+	change_end(owner);
+}
+
+void page_revoke_begin(struct page_owner *owner)
+{
+	change_begin(owner);
+}
+
+void page_revoke_end(
+	struct page_owner *owner, enum sivc_verdict verdict, uint64_t ring_nonce, uint32_t final)
+{
+	struct sivc_page *page = owner->page;
+
+	shared_store(&page->verdict, verdict);
+	shared_store64(&page->ring_nonce, 0);
+	shared_store(&page->port, 0);
+	shared_store(&page->ctl_ref, 0);
+	shared_store(&page->ring_pages, 0);
+	shared_store(&page->max_msg, 0);
+	for (uint32_t i = 0; i < SIVC_RING_PAGES_MAX; i++)
+		shared_store(&page->refs[i], 0);
+	shared_store(&page->final, final);
+	shared_store64(&page->final_nonce, ring_nonce);
+	change_end(owner);
+}
+
+static bool permission_sane(const struct page_view *view)
+{
+	uint32_t pages = view->ring_pages;
+
+	if (view->verdict != SIVC_VERDICT_PERMITTED)
+		return view->verdict == SIVC_VERDICT_REFUSED ||
+		       view->verdict == SIVC_VERDICT_CLOSED;
+	return pages >= 1 && pages <= SIVC_RING_PAGES_MAX && (pages & (pages - 1)) == 0 &&
+	       view->max_msg >= 1 && view->ring_nonce != 0;
+}
+
+/* One try.  The sizes in `view` are not to be believed yet; copying is bounded all the same. */
+static bool copy(const struct sivc_page *page, struct page_view *view)
+{
+	uint32_t seq = shared_load_acquire(&page->seq); /* pairs with change_end */
+
+	if (seq % 2 != 0)
+		return false;
+	view->seq = seq;
+	view->verdict = shared_load(&page->verdict);
+	view->ring_nonce = shared_load64(&page->ring_nonce);
+	view->port = shared_load(&page->port);
+	view->ring_pages = shared_load(&page->ring_pages);
+	view->ctl_ref = shared_load(&page->ctl_ref);
+	view->max_msg = shared_load(&page->max_msg);
+	view->final = shared_load(&page->final);
+	view->final_nonce = shared_load64(&page->final_nonce);
+	for (uint32_t i = 0; i < view->ring_pages && i < SIVC_RING_PAGES_MAX; i++)
+		view->refs[i] = shared_load(&page->refs[i]);
+	shared_read_barrier();
+	return shared_load(&page->seq) == seq;
+}
+
+int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view)
+{
+	if (shared_load_acquire(&page->magic) != SIVC_MAGIC ||
+		shared_load64(&page->page_nonce) != nonce)
+		return -ESTALE;
+	if (shared_load(&page->version) != SIVC_WIRE_VERSION)
+		return -EPROTO;
+	for (int i = 0; i < PAGE_TRIES; i++)
+		if (copy(page, view))
+			return permission_sane(view) ? 0 : -EPROTO;
+	return -EPROTO;
+}
+
+bool page_unchanged(const struct sivc_page *page, const struct page_view *view)
+{
+	return shared_load_acquire(&page->seq) == view->seq;
+}

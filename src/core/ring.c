@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.c: the two ends of a ring.  See ring.h for the contract and sivc/wire.h for the memory.
+ *
+ * What keeps it safe, for any contents of the shared memory at any time:
+ *   - cons (receiver) and prod (sender) are private; what is in shared memory is told, never read
+ *     back.
+ *   - the other side's index is loaded once and accepted only if prod - cons <= size.
+ *   - a frame's header is loaded once, and its length is compared with what lies between the two
+ *     private indices before any address is made of it.
+ * So every address is data + (index & (size - 1)), with at most the contiguous rest behind it.
+ */
+#include "ring.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shared.h"
+
+#define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
+
+static uint32_t tx_used(const struct ring_tx *tx)
+{
+	return tx->prod - tx->cons;
+}
+
+/* Pairs with ring_rx_release: after this we may write over what the receiver has read. */
+static int tx_look(struct ring_tx *tx)
+{
+	uint32_t cons = shared_load_acquire(&tx->page->cons);
+
+	/* Between the cons that we know and prod, or the receiver gives back what it never had. */
+	if (cons - tx->cons > tx_used(tx))
+		return -EPROTO;
+	tx->cons = cons;
+	return 0;
+}
+
+int ring_tx_init(struct ring_tx *tx, const struct sivc_page *page, struct sivc_ctl *ctl, void *data,
+	uint32_t size)
+{
+	/* Our domain's own index, left by a sender before us: the receiver checks it, and so do we.
+	 */
+	uint32_t prod = shared_load(&ctl->prod);
+	uint32_t cons = shared_load_acquire(&page->cons);
+
+	if (prod - cons > size)
+		return -EPROTO;
+	*tx = (struct ring_tx){
+		.data = data,
+		.ctl = ctl,
+		.page = page,
+		.size = size,
+		.prod = prod,
+		.published = prod,
+		.cons = cons,
+	};
+	return 0;
+}
+
+int ring_tx_room(struct ring_tx *tx, uint32_t enough, uint32_t *room)
+{
+	int r;
+
+	if (tx->size - tx_used(tx) < enough) {
+		r = tx_look(tx);
+		if (r < 0)
+			return r;
+	}
+	*room = tx->size - tx_used(tx);
+	return 0;
+}
+
+void ring_tx_put(struct ring_tx *tx, uint32_t flags, const void *bytes, uint32_t length)
+{
+	struct sivc_frame header = {.length = length, .flags = flags};
+	uint32_t at = tx->prod & (tx->size - 1);
+	uint32_t first;
+
+	memcpy(tx->data + at, &header, sizeof(header));
+	at = (tx->prod + (uint32_t)sizeof(header)) & (tx->size - 1);
+	first = tx->size - at < length ? tx->size - at : length;
+	memcpy(tx->data + at, bytes, first);
+	memcpy(tx->data, (const uint8_t *)bytes + first, length - first);
+	tx->prod += ring_span(length);
+}
+
+bool ring_tx_publish(struct ring_tx *tx)
+{
+	uint32_t old = tx->published;
+
+	if (tx->prod == old)
+		return false;
+	tx->published = tx->prod;
+	shared_store_release(&tx->ctl->prod, tx->prod); /* pairs with ring_rx_look */
+	shared_barrier();                               /* pairs with that of ring_rx_sleep */
+	return ring_passes(old, tx->prod, shared_load(&tx->page->data_event));
+}
+
+int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)
+{
+	int r;
+
+	/* Free is size - (prod - cons): need are free when cons has passed this. */
+	shared_store(&tx->ctl->space_event, tx->prod + need - tx->size - 1);
+	shared_barrier(); /* pairs with that of ring_rx_release */
+	r = tx_look(tx);
+	if (r < 0)
+		return r;
+	*sleep = tx->size - tx_used(tx) < need;
+	return 0;
+}
+
+void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_ctl *ctl,
+	const void *data, uint32_t size)
+{
+	*rx = (struct ring_rx){.data = data, .ctl = ctl, .page = page, .size = size};
+}
+
+int ring_rx_look(struct ring_rx *rx)
+{
+	uint32_t prod = shared_load_acquire(&rx->ctl->prod); /* pairs with ring_tx_publish */
+
+	/* Not more than the ring holds, and not less than was there before. */
+	if (prod - rx->cons > rx->size || prod - rx->prod > rx->size)
+		return -EPROTO;
+	rx->prod = prod;
+	return 0;
+}
+
+int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame)
+{
+	const struct sivc_frame *header = (const void *)(rx->data + (at & (rx->size - 1)));
+	uint32_t left = rx->prod - at;
+	uint32_t length, flags, start, first;
+
+	if (left == 0)
+		return -EAGAIN;
+	/* A header does not wrap only if indices stay aligned. */
+	if (left < sizeof(*header) || at % SIVC_FRAME_ALIGN != 0)
+		return -EPROTO;
+	length = shared_load(&header->length);
+	flags = shared_load(&header->flags);
+	/* left <= size, far below 2^31: no sum here can overflow once length has been compared. */
+	if (length == 0 || length > left || ring_span(length) > left || (flags & ~RING_FLAGS) != 0)
+		return -EPROTO;
+
+	start = (at + (uint32_t)sizeof(*header)) & (rx->size - 1);
+	first = rx->size - start < length ? rx->size - start : length;
+	frame->length = length;
+	frame->flags = flags;
+	frame->next = at + ring_span(length);
+	frame->iov[0] = (struct iovec){(void *)(uintptr_t)(rx->data + start), first};
+	frame->iov[1] = (struct iovec){(void *)(uintptr_t)rx->data, length - first};
+	frame->iovcnt = first < length ? 2 : 1;
+	return 0;
+}
+
+void ring_rx_advance(struct ring_rx *rx, uint32_t next)
+{
+	rx->cons = next;
+}
+
+bool ring_rx_release(struct ring_rx *rx)
+{
+	uint32_t old = rx->released;
+
+	if (rx->cons == old)
+		return false;
+	rx->released = rx->cons;
+	shared_store_release(&rx->page->cons, rx->cons); /* pairs with tx_look */
+	shared_barrier();                                /* pairs with that of ring_tx_sleep */
+	return ring_passes(old, rx->cons, shared_load(&rx->ctl->space_event));
+}
+
+int ring_rx_sleep(struct ring_rx *rx, bool *sleep)
+{
+	int r;
+
+	shared_store(&rx->page->data_event, rx->prod);
+	shared_barrier(); /* pairs with that of ring_tx_publish */
+	r = ring_rx_look(rx);
+	if (r < 0)
+		return r;
+	*sleep = rx->prod == rx->cons;
+	return 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.h: one direction of bytes between two domains that do not trust each other.
+ *
+ * The memory is described in sivc/wire.h.  Here are its two ends.  Each keeps its own index and the
+ * geometry in private memory, and holds the other's index only as a copy that was checked.
+ * -EPROTO from any function means that the other side has broken the protocol; the ring must not
+ * be used again.  Nothing here waits, allocates or signals.
+ */
+#ifndef SIVC_RING_H
+#define SIVC_RING_H
+
+#include <sivc/wire.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* What a message of `length` bytes takes in a ring, in one frame. */
+static inline uint32_t ring_span(uint32_t length)
+{
+	return (uint32_t)sizeof(struct sivc_frame) +
+	       ((length + SIVC_FRAME_ALIGN - 1) & ~(SIVC_FRAME_ALIGN - 1));
+}
+
+/* Does an index that goes from old to new pass `event`?  (sivc/wire.h: wake-ups) */
+static inline bool ring_passes(uint32_t old, uint32_t new, uint32_t event)
+{
+	return new - event - 1 < new - old;
+}
+
+/* The sender's end. */
+struct ring_tx {
+	/* Mapped from the receiver. */
+	uint8_t *data;                /* we write */
+	struct sivc_ctl *ctl;         /* we write */
+	const struct sivc_page *page; /* the receiver writes */
+	/* Ours alone. */
+	uint32_t size;      /* bytes, a power of two; fixed */
+	uint32_t prod;      /* where the next frame goes */
+	uint32_t published; /* what the receiver was told; frames from here to prod are unpublished
+			     */
+	uint32_t cons;      /* the receiver's, as last checked */
+};
+
+/* Continues where an earlier sender of this domain stopped.  -EPROTO */
+int ring_tx_init(struct ring_tx *tx, const struct sivc_page *page, struct sivc_ctl *ctl, void *data,
+	uint32_t size);
+/* Bytes that are free now.  Looks at the receiver's index only if `enough` are not known to be. */
+int ring_tx_room(struct ring_tx *tx, uint32_t enough, uint32_t *room);
+/* Writes a frame; the caller knows that there is room for ring_span(length).  Not yet published. */
+void ring_tx_put(struct ring_tx *tx, uint32_t flags, const void *bytes, uint32_t length);
+/* Publishes what was put, as one.  True: signal the receiver.  A full barrier. */
+bool ring_tx_publish(struct ring_tx *tx);
+/* Asks for a signal when `need` bytes are free.  False: they are now, do not sleep. */
+int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep);
+
+/* The receiver's end. */
+struct ring_rx {
+	/* Ours, shared with the sender. */
+	const uint8_t *data;        /* the sender writes */
+	const struct sivc_ctl *ctl; /* the sender writes */
+	struct sivc_page *page;     /* we write */
+	/* Ours alone. */
+	uint32_t size;     /* bytes, a power of two; fixed */
+	uint32_t cons;     /* where the next frame is */
+	uint32_t released; /* what the sender was told */
+	uint32_t prod;     /* the sender's, as last checked */
+};
+
+struct ring_frame {
+	uint32_t length; /* checked: the bytes lie in the ring, before prod */
+	uint32_t flags;  /* checked: FIRST and LAST only */
+	uint32_t next;   /* the index behind it */
+	int iovcnt;      /* 1, or 2 if the bytes wrap */
+	struct iovec iov[2];
+};
+
+void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_ctl *ctl,
+	const void *data, uint32_t size);
+/* Reads the sender's index.  Returns 0, -EPROTO. */
+int ring_rx_look(struct ring_rx *rx);
+/* The frame at index `at` (cons, or the `next` of another), among those seen by the last look.
+ * -EAGAIN: that is where they end.  -EPROTO */
+int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame);
+/* Done with everything before `next`. */
+void ring_rx_advance(struct ring_rx *rx, uint32_t next);
+/* Gives the room back to the sender.  True: signal it.  A full barrier. */
+bool ring_rx_release(struct ring_rx *rx);
+/* Asks for a signal when something comes.  *sleep = false: it has come, do not sleep.  -EPROTO */
+int ring_rx_sleep(struct ring_rx *rx, bool *sleep);
+
+#endif

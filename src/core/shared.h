@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shared.h: the only way to touch memory that another domain can see.
+ *
+ * Each helper is one access that the compiler can neither repeat, tear nor leave out.  A value that
+ * was loaded is a private copy: check that, use that, and do not load it again (XSA-155).
+ */
+#ifndef SIVC_SHARED_H
+#define SIVC_SHARED_H
+
+#include <stdint.h>
+
+static inline uint32_t shared_load(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t shared_load64(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline uint8_t shared_load8(const uint8_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void shared_store(uint32_t *p, uint32_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+static inline void shared_store64(uint64_t *p, uint64_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+static inline void shared_store8(uint8_t *p, uint8_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+/* What the other side wrote before its release is seen by loads that follow this one. */
+static inline uint32_t shared_load_acquire(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+/* What was written before this is seen by whoever acquires the value. */
+static inline void shared_store_release(uint32_t *p, uint32_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+/* Between "I wrote mine" and "I look at yours", on both sides: at least one of us sees the other.
+ */
+static inline void shared_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Orders loads before it with loads after it (a reader under seq); pairs with shared_write_barrier.
+ */
+static inline void shared_read_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+/* Orders stores before it with stores after it (a writer under seq). */
+static inline void shared_write_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sivc.c: a domain's connection, its event loop, names, and sending and receiving that waits.
+ */
+#include <errno.h>
+#include <sivc/ioctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <syslog.h>
+
+#include "core.h"
+
+static void log_nothing(void *data, int priority, const char *message)
+{
+	(void)data;
+	(void)priority;
+	(void)message;
+}
+
+/* Opening. */
+
+static bool ring_valid(uint32_t ring)
+{
+	return ring >= SIVC_RING_MIN && ring <= SIVC_RING_MAX && (ring & (ring - 1)) == 0;
+}
+
+static int check_config(const struct sivc_config *config)
+{
+	const char *why = NULL;
+
+	if (config->ring != 0 && !ring_valid(config->ring))
+		why = "ring: a power of two from 4096 to 2097152 bytes";
+	else if (config->max_msg > SIVC_MAX_MSG_MAX)
+		why = "max_msg: from 1 to 917504 bytes";
+	if (!why)
+		return 0;
+	if (config->log)
+		config->log(config->log_data, LOG_ERR, why);
+	return -EINVAL;
+}
+
+static void on_store(void *data)
+{
+	sivc_look_at_store(data);
+}
+
+void sivc_look_at_store(struct sivc *sivc)
+{
+	if (sivc->in_store)
+		return;
+	sivc->in_store = true;
+	hv_dispatch(sivc->hv);
+	sivc->in_store = false;
+}
+
+static int own_name(struct sivc *sivc, const char *configured)
+{
+	struct hv_name *names;
+	int n;
+
+	if (configured) {
+		strncpy(sivc->name, configured, HV_NAME_MAX);
+		return 0;
+	}
+	n = hv_names(sivc->hv, &names);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++)
+		if (names[i].domid == hv_domid(sivc->hv))
+			strcpy(sivc->name, names[i].name);
+	free(names);
+	return 0;
+}
+
+int sivc_open(const struct sivc_config *config, struct sivc **result)
+{
+	struct hv_config hv_config = {
+		.backend = config->backend,
+		.dir = config->dir,
+		.domid = config->domid,
+		.name = config->name,
+		.log = config->log ? config->log : log_nothing,
+		.log_data = config->log_data,
+	};
+	struct sivc *sivc;
+	int r = check_config(config);
+
+	if (r < 0)
+		return r;
+	sivc = calloc(1, sizeof(*sivc));
+	if (!sivc)
+		return -ENOMEM;
+	LIST_INIT(&sivc->endpoints);
+	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
+	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
+	r = loop_init(&sivc->loop);
+	if (r < 0) {
+		free(sivc);
+		return r;
+	}
+	r = hv_open(&hv_config, &sivc->hv);
+	if (r == 0)
+		r = loop_add(
+			&sivc->loop, hv_fd(sivc->hv), EPOLLIN, on_store, sivc, &sivc->hv_handle);
+	if (r == 0)
+		r = own_name(sivc, config->name);
+	if (r < 0) {
+		sivc_close(sivc);
+		return r;
+	}
+	*result = sivc;
+	return 0;
+}
+
+void sivc_close(struct sivc *sivc)
+{
+	if (!sivc)
+		return;
+	while (!LIST_EMPTY(&sivc->endpoints))
+		sivc_endpoint_close(LIST_FIRST(&sivc->endpoints));
+	loop_remove(&sivc->loop, sivc->hv_handle);
+	hv_close(sivc->hv);
+	loop_deinit(&sivc->loop);
+	free(sivc);
+}
+
+/* The loop. */
+
+int sivc_fd(const struct sivc *sivc)
+{
+	return sivc->loop.epoll;
+}
+
+int sivc_dispatch(struct sivc *sivc)
+{
+	int r = loop_run(&sivc->loop, 0);
+
+	return r == -EINTR ? 0 : r;
+}
+
+int sivc_wait(struct sivc *sivc, int timeout_ms)
+{
+	return loop_run(&sivc->loop, timeout_ms);
+}
+
+int sivc_add_fd(struct sivc *sivc, int fd, uint32_t events, void (*fn)(void *data), void *data)
+{
+	struct loop_fd *handle;
+
+	return loop_add(&sivc->loop, fd, events, fn, data, &handle);
+}
+
+void sivc_remove_fd(struct sivc *sivc, int fd)
+{
+	loop_remove(&sivc->loop, loop_find(&sivc->loop, fd));
+}
+
+/* What it is. */
+
+const char *sivc_backend(const struct sivc *sivc)
+{
+	return hv_backend(sivc->hv);
+}
+
+uint16_t sivc_domid(const struct sivc *sivc)
+{
+	return hv_domid(sivc->hv);
+}
+
+const char *sivc_name(const struct sivc *sivc)
+{
+	return sivc->name;
+}
+
+uint32_t sivc_ring(const struct sivc *sivc)
+{
+	return sivc->ring;
+}
+
+uint32_t sivc_max_msg(const struct sivc *sivc)
+{
+	return sivc->max_msg;
+}
+
+/* Names. */
+
+int sivc_names(
+	struct sivc *sivc, void (*fn)(void *data, const char *name, uint16_t domid), void *data)
+{
+	struct hv_name *names;
+	int n = hv_names(sivc->hv, &names);
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++)
+		fn(data, names[i].name, names[i].domid);
+	free(names);
+	return 0;
+}
+
+struct resolving {
+	const char *name;
+	uint16_t domid;
+	bool found;
+};
+
+static void match_name(void *data, const char *name, uint16_t domid)
+{
+	struct resolving *resolving = data;
+
+	if (strcmp(name, resolving->name) != 0)
+		return;
+	resolving->domid = domid;
+	resolving->found = true;
+}
+
+int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid)
+{
+	struct resolving resolving = {.name = text};
+	int r = domid_parse(text, domid);
+
+	if (r == 0)
+		return 0;
+	if (r == -ERANGE || !hv_name_valid(text))
+		return -ENOENT;
+	r = sivc_names(sivc, match_name, &resolving);
+	if (r < 0)
+		return r;
+	if (!resolving.found)
+		return -ENOENT;
+	*domid = resolving.domid;
+	return 0;
+}
+
+/* Sending and receiving that waits. */
+
+struct blocking_send {
+	struct sivc_sending sending;
+	bool done;
+	int error;
+};
+
+static void send_done(struct sivc_sending *sending, int error)
+{
+	struct blocking_send *b =
+		(void *)((char *)sending - offsetof(struct blocking_send, sending));
+
+	b->done = true;
+	b->error = error;
+}
+
+int sivc_send(struct sivc_endpoint *ep, uint16_t domid, const void *data, size_t length, int flags)
+{
+	struct iovec message = {(void *)(uintptr_t)data, length};
+	struct blocking_send b = {
+		.sending = {.messages = &message, .count = 1, .done = send_done},
+	};
+	ssize_t r;
+
+	if (length > SIVC_MAX_MSG_MAX)
+		return -EMSGSIZE;
+	if (flags & SIVC_NOWAIT) {
+		r = sivc_send_many(ep, domid, &message, 1);
+		return r < 0 ? (int)r : 0;
+	}
+	r = sivc_send_start(ep, domid, &b.sending);
+	if (r != -EINPROGRESS)
+		return (int)r;
+	while (!b.done) {
+		r = sivc_wait(ep->sivc, -1);
+		if (r < 0 && !b.done) {
+			sivc_send_cancel(&b.sending);
+			return (int)r;
+		}
+	}
+	return b.error;
+}
+
+struct blocking_receive {
+	struct sivc_waiter waiter;
+	bool ready;
+};
+
+static void receive_ready(struct sivc_waiter *waiter)
+{
+	struct blocking_receive *b =
+		(void *)((char *)waiter - offsetof(struct blocking_receive, waiter));
+
+	b->ready = true;
+}
+
+static ssize_t take(struct sivc_endpoint *ep, const struct sivc_message *message, void *buffer,
+	size_t size, uint16_t *sender)
+{
+	char *to = buffer;
+
+	for (int i = 0; i < message->iovcnt && size > 0; i++) {
+		size_t n = message->iov[i].iov_len < size ? message->iov[i].iov_len : size;
+
+		memcpy(to, message->iov[i].iov_base, n);
+		to += n;
+		size -= n;
+	}
+	if (sender)
+		*sender = message->sender;
+	sivc_consume(ep, message);
+	return (ssize_t)message->length;
+}
+
+ssize_t sivc_receive(
+	struct sivc_endpoint *ep, int from, void *buffer, size_t size, uint16_t *sender, int flags)
+{
+	struct sivc_message message;
+	int r;
+
+	while ((r = sivc_peek(ep, from, &message)) == -EAGAIN && !(flags & SIVC_NOWAIT)) {
+		struct blocking_receive b = {.waiter = {.fn = receive_ready}};
+
+		r = sivc_wait_receive(ep, from, &b.waiter);
+		while (r == 0 && !b.ready)
+			r = sivc_wait(ep->sivc, -1);
+		if (r < 0) {
+			sivc_wait_cancel(&b.waiter);
+			return r;
+		}
+	}
+	return r < 0 ? r : take(ep, &message, buffer, size, sender);
+}

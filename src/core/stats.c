@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.c: an endpoint's counters, in the text format that Prometheus reads. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core.h"
+#include "inbound.h"
+#include "outbound.h"
+
+static void describe(FILE *f, const char *name, const char *type, const char *help)
+{
+	fprintf(f, "# HELP sivc_%s %s\n# TYPE sivc_%s %s\n", name, help, name, type);
+}
+
+static void total(FILE *f, const struct sivc_endpoint *ep, const char *name, const char *type,
+	const char *help, uint64_t value)
+{
+	describe(f, name, type, help);
+	fprintf(f, "sivc_%s{endpoint=\"%s\"} %" PRIu64 "\n", name, ep->name, value);
+}
+
+/* One family for all peers: `value` is at `offset` of each of them. */
+static void received(
+	FILE *f, const struct sivc_endpoint *ep, const char *name, const char *help, size_t offset)
+{
+	const struct inbound *in, *next;
+
+	describe(f, name, "counter", help);
+	HASH_ITER(hh, ep->inbounds, in, next)
+	fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name, in->domid,
+		*(const uint64_t *)(const void *)((const char *)in + offset));
+}
+
+static void sent(
+	FILE *f, const struct sivc_endpoint *ep, const char *name, const char *help, size_t offset)
+{
+	const struct outbound *out, *next;
+
+	describe(f, name, "counter", help);
+	HASH_ITER(hh, ep->outbounds, out, next)
+	fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name, out->domid,
+		*(const uint64_t *)(const void *)((const char *)out + offset));
+}
+
+static unsigned int permitted(const struct sivc_endpoint *ep)
+{
+	const struct inbound *in, *next;
+	unsigned int n = 0;
+
+	HASH_ITER(hh, ep->inbounds, in, next)
+	n += in->permitted;
+	return n;
+}
+
+static void write_all(FILE *f, const struct sivc_endpoint *ep)
+{
+	received(f, ep, "received_messages_total", "Messages that readers have taken.",
+		offsetof(struct inbound, messages));
+	received(f, ep, "received_bytes_total", "Bytes of those messages.",
+		offsetof(struct inbound, bytes));
+	sent(f, ep, "sent_messages_total", "Messages that are in memory of the receiver.",
+		offsetof(struct outbound, messages));
+	sent(f, ep, "sent_bytes_total", "Bytes of those messages.",
+		offsetof(struct outbound, bytes));
+	sent(f, ep, "refused_sends_total", "Sends that the receiver does not permit (EACCES).",
+		offsetof(struct outbound, refused));
+	sent(f, ep, "full_sends_total", "Sends that found no room and waited, or got EAGAIN.",
+		offsetof(struct outbound, full));
+	total(f, ep, "permitted_peers", "gauge", "Domains that may send to us.", permitted(ep));
+	total(f, ep, "waiting_readers", "gauge", "Reads and polls that wait for a message.",
+		ep->waiting);
+	total(f, ep, "receive_wakeups_total", "counter", "Times that a sender woke this process.",
+		ep->in_wakeups);
+	total(f, ep, "send_wakeups_total", "counter", "Times that a receiver woke this process.",
+		ep->out_wakeups);
+	total(f, ep, "breaches_total", "counter", "Times that a peer broke the protocol.",
+		ep->breaches);
+	total(f, ep, "rings_revoked_total", "counter",
+		"Rings taken back; their memory is pinned while the peer maps it.",
+		ep->rings_revoked);
+}
+
+ssize_t sivc_stats(struct sivc_endpoint *ep, char **text)
+{
+	size_t length;
+	FILE *f = open_memstream(text, &length);
+	bool failed;
+
+	if (!f)
+		return -ENOMEM;
+	write_all(f, ep);
+	failed = ferror(f) != 0;
+	if (fclose(f) != 0 || failed) {
+		free(*text);
+		return -ENOMEM;
+	}
+	return (ssize_t)length;
+}

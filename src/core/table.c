@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c: an endpoint's access control table in force.
+ *
+ * The acl says who may send; here it becomes pages and rings.  Refusals come first, so that at no
+ * time more is allowed than the old or the new table allows.  What a rule means can change without
+ * the table being written: a name gets another domain (`allow web`), a domain comes (`allow *`);
+ * only then are names watched.  A domain id that a name has lost is refused at once, so that who
+ * gets the id next inherits nothing.
+ *
+ * The adversary may come and go under a name of its own, or rewrite its own; the names are the
+ * registry's word.  Changes are looked at once in NAMES_PAUSE_MS.
+ */
+#include <errno.h>
+#include <sivc/ioctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "core.h"
+#include "inbound.h"
+#include "outbound.h"
+
+#define NAMES_PAUSE_MS 20
+
+/* Who has which name now. */
+struct census {
+	struct hv_name *names;
+	size_t name_count;
+	uint16_t *domids; /* domains that `*` is about */
+	size_t domid_count;
+};
+
+static void census_deinit(struct census *census)
+{
+	free(census->names);
+	free(census->domids);
+}
+
+static int census_take(struct sivc_endpoint *ep, const struct acl *acl, struct census *census)
+{
+	int r = 0;
+
+	*census = (struct census){0};
+	if (acl_follows_names(acl)) {
+		r = hv_names(ep->sivc->hv, &census->names);
+		if (r > 0)
+			census->name_count = (size_t)r;
+	}
+	if (r >= 0 && acl->everybody) {
+		r = hv_domains(ep->sivc->hv, &census->domids);
+		if (r > 0)
+			census->domid_count = (size_t)r;
+	}
+	if (r < 0)
+		census_deinit(census);
+	return r < 0 ? r : 0;
+}
+
+static bool allows(const struct acl *acl, const struct census *census, uint16_t domid)
+{
+	return acl_allows(acl, domid, census->names, census->name_count);
+}
+
+static void refuse_others(struct sivc_endpoint *ep, const struct census *census)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER(hh, ep->inbounds, in, next)
+	{
+		if (!allows(&ep->acl, census, in->domid))
+			inbound_refuse(in);
+	}
+}
+
+static int permit(struct sivc_endpoint *ep, const struct census *census, uint16_t domid)
+{
+	struct inbound *in;
+	int r;
+
+	if (!allows(&ep->acl, census, domid))
+		return 0;
+	r = inbound_get(ep, domid, &in);
+	if (r == 0)
+		r = inbound_permit(in);
+	if (r < 0)
+		hv_log(ep->sivc->hv, LOG_ERR, "domain %u cannot send to endpoint %s: %s", domid,
+			ep->name, strerror(-r));
+	return r;
+}
+
+/* Everybody whom a rule may mean.  One that fails does not keep the others out. */
+static int permit_all(struct sivc_endpoint *ep, const struct census *census)
+{
+	const struct acl *acl = &ep->acl;
+	struct outbound *out, *next;
+	int r, first = 0;
+
+	for (size_t i = 0; i < acl->count; i++) {
+		if (acl->rules[i].name[0] != '\0')
+			continue;
+		r = permit(ep, census, acl->rules[i].domid);
+		first = first ? first : r;
+	}
+	for (size_t i = 0; i < census->name_count; i++) {
+		r = permit(ep, census, census->names[i].domid);
+		first = first ? first : r;
+	}
+	for (size_t i = 0; i < census->domid_count; i++) {
+		r = permit(ep, census, census->domids[i]);
+		first = first ? first : r;
+	}
+	if (!acl->everybody)
+		return first;
+	HASH_ITER(hh, ep->outbounds, out, next)
+	{
+		r = permit(ep, census, out->domid);
+		first = first ? first : r;
+	}
+	return first;
+}
+
+static int enforce(struct sivc_endpoint *ep)
+{
+	struct census census;
+	int r = census_take(ep, &ep->acl, &census);
+
+	if (r < 0)
+		return r;
+	refuse_others(ep, &census);
+	r = permit_all(ep, &census);
+	census_deinit(&census);
+	endpoint_serve(ep);
+	return r;
+}
+
+/* Names. */
+
+static void on_names_timer(struct loop_timer *timer)
+{
+	struct sivc_endpoint *ep =
+		(void *)((char *)timer - offsetof(struct sivc_endpoint, names_timer));
+
+	enforce(ep); /* its errors are in the log */
+}
+
+static void on_names(void *data)
+{
+	struct sivc_endpoint *ep = data;
+
+	if (ep->names_timer.due == 0)
+		loop_timer_set(&ep->sivc->loop, &ep->names_timer, NAMES_PAUSE_MS, on_names_timer);
+}
+
+static int follow_names(struct sivc_endpoint *ep)
+{
+	if (!acl_follows_names(&ep->acl)) {
+		hv_watch_free(ep->names_watch);
+		ep->names_watch = NULL;
+		loop_timer_cancel(&ep->sivc->loop, &ep->names_timer);
+		return 0;
+	}
+	if (ep->names_watch)
+		return 0;
+	return hv_watch_names(ep->sivc->hv, on_names, ep, &ep->names_watch);
+}
+
+/* A name in a rule must be known: now, or by the table already. */
+static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
+{
+	const struct acl_rule *rule;
+	uint16_t domid;
+
+	for (size_t i = 0; i < acl->count; i++) {
+		rule = &acl->rules[i];
+		if (rule->name[0] == '\0' || acl_has_name(&ep->acl, rule->name) ||
+			sivc_resolve(ep->sivc, rule->name, &domid) == 0)
+			continue;
+		hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s: no domain is named \"%s\"",
+			ep->name, rule->name);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+/* Takes the acl over, also when a domain cannot be permitted. */
+static int table_replace(struct sivc_endpoint *ep, struct acl *acl)
+{
+	int r, watched;
+
+	acl_deinit(&ep->acl);
+	ep->acl = *acl;
+	watched = follow_names(ep);
+	r = enforce(ep);
+	return r < 0 ? r : watched;
+}
+
+void table_peer_opened(struct sivc_endpoint *ep)
+{
+	if (ep->acl.everybody)
+		enforce(ep); /* its errors are in the log */
+}
+
+void table_deinit(struct sivc_endpoint *ep)
+{
+	hv_watch_free(ep->names_watch);
+	loop_timer_cancel(&ep->sivc->loop, &ep->names_timer);
+	acl_deinit(&ep->acl);
+}
+
+/* The public functions. */
+
+int sivc_acl_write(struct sivc_endpoint *ep, const char *text, size_t length, bool replace)
+{
+	struct acl acl;
+	struct acl_error error;
+	int r;
+
+	acl_init(&acl);
+	r = replace ? 0 : acl_copy(&ep->acl, &acl);
+	if (r == 0)
+		r = acl_parse(&acl, text, length, &error);
+	if (r == -EINVAL)
+		hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s, line %u: %s; nothing changed",
+			ep->name, error.line, error.why);
+	if (r == 0)
+		r = check_names(ep, &acl);
+	if (r < 0) {
+		acl_deinit(&acl);
+		return r;
+	}
+	return table_replace(ep, &acl);
+}
+
+ssize_t sivc_acl_read(const struct sivc_endpoint *ep, char **text)
+{
+	return acl_format(&ep->acl, text);
+}
+
+static int set_one(struct sivc_endpoint *ep, uint16_t domid, bool allow)
+{
+	struct acl acl;
+	int r;
+
+	if (domid > SIVC_DOMID_MAX)
+		return -EINVAL;
+	r = acl_copy(&ep->acl, &acl);
+	if (r < 0)
+		return r;
+	r = acl_set(&acl, domid, allow);
+	if (r < 0) {
+		acl_deinit(&acl);
+		return r;
+	}
+	return table_replace(ep, &acl);
+}
+
+int sivc_permit(struct sivc_endpoint *ep, uint16_t domid)
+{
+	return set_one(ep, domid, true);
+}
+
+int sivc_refuse(struct sivc_endpoint *ep, uint16_t domid)
+{
+	return set_one(ep, domid, false);
+}
+
+bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
+{
+	const struct inbound *in = inbound_find(ep, domid);
+
+	return in && in->permitted;
+}
+
+void sivc_peers(const struct sivc_endpoint *ep, void (*fn)(void *data, uint16_t domid), void *data)
+{
+	struct outbound *out, *next_out;
+	struct inbound *in, *next_in;
+
+	for (size_t i = 0; i < ep->acl.count; i++)
+		if (ep->acl.rules[i].name[0] == '\0')
+			fn(data, ep->acl.rules[i].domid);
+	HASH_ITER(hh, ep->outbounds, out, next_out)
+	fn(data, out->domid);
+	HASH_ITER(hh, ep->inbounds, in, next_in)
+	if (in->permitted)
+		fn(data, in->domid);
+}
