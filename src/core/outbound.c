@@ -11,14 +11,6 @@
 
 #include "shared.h"
 
-/*
- * A node that changes more often than this is not watched for a while; then it is read once and
- * watched again (XSA-349).
- */
-#define WATCH_MAX       8
-#define WATCH_WINDOW_NS 100000000ull
-#define WATCH_PAUSE_MS  100
-
 /* What SIVC_NODE_FORMAT writes. */
 #define SIVC_NODE_SCAN "1 %" SCNu32 " %" SCNx64
 
@@ -197,39 +189,10 @@ static void read_node(struct outbound *out)
 		follow_page(out);
 }
 
-static void on_pause_end(struct loop_timer *timer);
-
 static void on_watch(void *data)
 {
 	struct outbound *out = data;
-	uint64_t now = loop_now();
 
-	out->stale = true;
-	if (now - out->window > WATCH_WINDOW_NS) {
-		out->window = now;
-		out->fired = 0;
-	}
-	if (++out->fired > WATCH_MAX) {
-		hv_watch_free(out->watch);
-		out->watch = NULL;
-		loop_timer_set(&out->ep->sivc->loop, &out->pause, WATCH_PAUSE_MS, on_pause_end);
-	}
-	outbound_run(out);
-}
-
-static int watch_start(struct outbound *out)
-{
-	return hv_watch_node(
-		out->ep->sivc->hv, out->domid, out->ep->name, on_watch, out, &out->watch);
-}
-
-static void on_pause_end(struct loop_timer *timer)
-{
-	struct outbound *out = (void *)((char *)timer - offsetof(struct outbound, pause));
-
-	/* Without a watch the next pause's end is the next look. */
-	if (watch_start(out) < 0)
-		loop_timer_set(&out->ep->sivc->loop, &out->pause, WATCH_PAUSE_MS, on_pause_end);
 	out->stale = true;
 	outbound_run(out);
 }
@@ -577,7 +540,7 @@ int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **res
 	out->stale = true;
 	TAILQ_INIT(&out->sendings);
 	TAILQ_INIT(&out->waiters);
-	r = watch_start(out);
+	r = hv_watch_node(ep->sivc->hv, domid, ep->name, on_watch, out, &out->watch);
 	if (r == 0) {
 		HASH_ADD(hh, ep->outbounds, domid, sizeof(out->domid), out);
 		r = out->hh.tbl ? 0 : -ENOMEM;
@@ -603,7 +566,6 @@ void outbound_free_all(struct sivc_endpoint *ep)
 			s->outbound = NULL;
 		TAILQ_FOREACH (w, &out->waiters, link)
 			w->list = NULL;
-		loop_timer_cancel(&ep->sivc->loop, &out->pause);
 		hv_watch_free(out->watch);
 		page_unmap(out);
 		HASH_DELETE(hh, ep->outbounds, out);

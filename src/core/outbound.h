@@ -39,11 +39,8 @@ struct outbound {
 	UT_hash_handle hh;
 
 	/* The node: outbound_update(). */
-	struct hv_watch *watch; /* NULL: paused, because it fired too often */
-	struct loop_timer pause;
-	unsigned int fired; /* since `window` began */
-	uint64_t window;    /* ns */
-	bool stale;         /* the node has to be read again */
+	struct hv_watch *watch; /* the backend limits how often it fires (XSA-349) */
+	bool stale;             /* the node has to be read again */
 	uint32_t page_ref;
 	uint64_t page_nonce;
 

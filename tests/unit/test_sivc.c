@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two domains in one process, on the local backend: what libsivc promises to a program.  A domain
+ * is one struct sivc; step() lets both do what they have to do.
+ */
+#include <errno.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sivc/sivc.h>
+
+#include "tap.h"
+
+#define RING 4096u
+
+struct world {
+	char dir[64];
+	struct sivc *a, *b; /* domains 1 and 2 */
+	struct sivc_endpoint *ea, *eb;
+};
+
+static struct sivc *domain_open(const char *dir, int domid, const char *name)
+{
+	struct sivc_config config = {
+		.backend = "local", .dir = dir, .domid = domid, .name = name, .ring = RING};
+	struct sivc *sivc = NULL;
+
+	sivc_open(&config, &sivc);
+	return sivc;
+}
+
+static void world_init(struct world *w)
+{
+	strcpy(w->dir, "/tmp/test_sivc.XXXXXX");
+	if (!mkdtemp(w->dir))
+		abort();
+	w->a = domain_open(w->dir, 1, "alice");
+	w->b = domain_open(w->dir, 2, "bob");
+	if (!w->a || !w->b || sivc_endpoint_open(w->a, "default", NULL, &w->ea) < 0 ||
+		sivc_endpoint_open(w->b, "default", NULL, &w->eb) < 0)
+		abort();
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void world_deinit(struct world *w)
+{
+	sivc_close(w->a);
+	sivc_close(w->b);
+	nftw(w->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Both domains handle what is there; waits a little if nothing is. */
+static void step(struct world *w)
+{
+	struct pollfd fds[] = {{sivc_fd(w->a), POLLIN, 0}, {sivc_fd(w->b), POLLIN, 0}};
+
+	poll(fds, 2, 20);
+	sivc_dispatch(w->a);
+	sivc_dispatch(w->b);
+}
+
+static int send_text(struct sivc_endpoint *ep, uint16_t to, const char *text)
+{
+	return sivc_send(ep, to, text, strlen(text), SIVC_NOWAIT);
+}
+
+/* The next message is this one? */
+static bool got(struct sivc_endpoint *ep, int from, const char *text)
+{
+	char buffer[RING];
+	uint16_t sender;
+	ssize_t n = sivc_receive(ep, from, buffer, sizeof(buffer), &sender, SIVC_NOWAIT);
+
+	return n == (ssize_t)strlen(text) && memcmp(buffer, text, (size_t)n) == 0;
+}
+
+static void test_permission(void)
+{
+	struct world w;
+
+	world_init(&w);
+	is(send_text(w.eb, 1, "x"), -EACCES, "nobody may send at first");
+	is(send_text(w.eb, 77, "x"), -EACCES, "a domain that does not exist permits nobody");
+	is(send_text(w.eb, 40000, "x"), -ENOENT, "a number that is no domain's is an error");
+	is(sivc_permit(w.ea, 2), 0, "a domain is permitted");
+	is(send_text(w.eb, 1, "one"), 0, "at once it can send, though it was refused before");
+	is(send_text(w.ea, 2, "x"), -EACCES, "permission is for one direction");
+	is(send_text(w.eb, 1, "two"), 0, "a second message");
+	ok(got(w.ea, SIVC_ANY, "one"), "the first arrives first");
+	is(sivc_refuse(w.ea, 2), 0, "the domain is refused");
+	is(send_text(w.eb, 1, "three"), -EACCES, "at once it cannot send");
+	ok(got(w.ea, SIVC_ANY, "two"), "what it sent before can be read afterwards");
+	is(sivc_receive(w.ea, SIVC_ANY, NULL, 0, NULL, SIVC_NOWAIT), -EAGAIN, "and nothing else");
+	is(sivc_permit(w.ea, 2), 0, "it is permitted again");
+	is(send_text(w.eb, 1, "four"), 0, "at once it can send again");
+	ok(got(w.ea, 2, "four"), "a reader of that domain gets it");
+	world_deinit(&w);
+}
+
+static void test_order(void)
+{
+	struct world w;
+	char text[32];
+	bool good = true;
+	int n = 0;
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	for (int i = 0; good && i < 10000; i++) {
+		snprintf(text, sizeof(text), "message %d", i);
+		if (send_text(w.eb, 1, text) == -EAGAIN) {
+			snprintf(text, sizeof(text), "message %d", n++);
+			good = got(w.ea, SIVC_ANY, text);
+			i--;
+		}
+	}
+	while (good && n < 10000) {
+		snprintf(text, sizeof(text), "message %d", n++);
+		good = got(w.ea, SIVC_ANY, text);
+	}
+	ok(good, "10000 messages arrive in order through a ring that is full most of the time");
+	world_deinit(&w);
+}
+
+static void test_turns(void)
+{
+	struct world w;
+	int from_a = 0, from_b = 0;
+
+	world_init(&w);
+	sivc_acl_write(w.ea, "allow 1\nallow 2\n", 16, true);
+	while (send_text(w.ea, 1, "from one") == 0)
+		;
+	while (send_text(w.eb, 1, "from two") == 0)
+		;
+	for (int i = 0; i < 20; i++) {
+		char buffer[16];
+		uint16_t sender = 0;
+
+		sivc_receive(w.ea, SIVC_ANY, buffer, sizeof(buffer), &sender, SIVC_NOWAIT);
+		from_a += sender == 1;
+		from_b += sender == 2;
+	}
+	ok(from_a == 10 && from_b == 10, "two senders take turns, one of them being oneself");
+	world_deinit(&w);
+}
+
+struct async_send {
+	struct sivc_sending sending;
+	struct iovec message;
+	int error;
+	bool done;
+};
+
+static void on_done(struct sivc_sending *sending, int error)
+{
+	struct async_send *s = (struct async_send *)sending;
+
+	s->error = error;
+	s->done = true;
+}
+
+static int start(struct sivc_endpoint *ep, struct async_send *s, const void *data, size_t length)
+{
+	*s = (struct async_send){.message = {(void *)(uintptr_t)data, length}};
+	s->sending.messages = &s->message;
+	s->sending.count = 1;
+	s->sending.done = on_done;
+	return sivc_send_start(ep, 1, &s->sending);
+}
+
+static void test_fragments(void)
+{
+	struct world w;
+	struct async_send s;
+	char *out = malloc(20 * RING), *in = malloc(20 * RING);
+	ssize_t n = -EAGAIN;
+
+	for (unsigned int i = 0; i < 20 * RING; i++)
+		out[i] = (char)(i * 31 + i / 256);
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	is(sivc_send(w.eb, 1, out, 20 * RING, SIVC_NOWAIT), -EMSGSIZE,
+		"a message larger than the ring is not begun without waiting");
+	is(start(w.eb, &s, out, 20 * RING), -EINPROGRESS, "with waiting, it is");
+	while (n == -EAGAIN) {
+		step(&w);
+		n = sivc_receive(w.ea, SIVC_ANY, in, 20 * RING, NULL, SIVC_NOWAIT);
+	}
+	ok(n == 20 * RING && memcmp(in, out, 20 * RING) == 0, "it arrives whole");
+	step(&w);
+	ok(s.done && s.error == 0, "and its sender is told");
+
+	start(w.eb, &s, out, 20 * RING);
+	sivc_queued(w.ea, SIVC_ANY, NULL);
+	sivc_send_cancel(&s.sending);
+	n = -EAGAIN;
+	is(send_text(w.eb, 1, "x"), 0, "after one that was given up in the middle, another goes");
+	ok(got(w.ea, SIVC_ANY, "x"), "and arrives, and nothing of the first");
+	is(start(w.eb, &s, out, 524289), -EMSGSIZE, "more than max_msg is an error");
+	free(out);
+	free(in);
+	world_deinit(&w);
+}
+
+static void test_waiting_sender(void)
+{
+	struct world w;
+	struct async_send s;
+	char bytes[1000] = {0}, buffer[1000];
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
+		;
+	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "at a full ring a sender waits");
+	step(&w);
+	ok(!s.done, "while nobody reads, it goes on waiting");
+	sivc_receive(w.ea, SIVC_ANY, buffer, sizeof(buffer), NULL, SIVC_NOWAIT);
+	for (int i = 0; i < 100 && !s.done; i++)
+		step(&w);
+	ok(s.done && s.error == 0, "one message read makes room for one");
+
+	start(w.eb, &s, bytes, sizeof(bytes));
+	sivc_refuse(w.ea, 2);
+	for (int i = 0; i < 100 && !s.done; i++)
+		step(&w);
+	ok(s.done && s.error == -EACCES, "a sender that waits learns that it was refused");
+
+	sivc_permit(w.ea, 2);
+	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
+		;
+	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "it waits again");
+	sivc_endpoint_close(w.ea);
+	for (int i = 0; i < 100 && !s.done; i++)
+		step(&w);
+	ok(s.done && s.error == -EPIPE, "a sender that waits learns that the endpoint was closed");
+	is(send_text(w.eb, 1, "x"), -EPIPE, "and so does the next");
+	is(sivc_endpoint_open(w.a, "default", NULL, &w.ea), 0, "the endpoint is opened again");
+	sivc_permit(w.ea, 2);
+	is(send_text(w.eb, 1, "again"), 0, "and once it permits, messages go again");
+	ok(got(w.ea, SIVC_ANY, "again"), "and arrive");
+	world_deinit(&w);
+}
+
+static void test_many(void)
+{
+	struct world w;
+	struct iovec messages[300];
+	char byte = 'm', buffer[8];
+	ssize_t n;
+	int read = 0;
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	for (int i = 0; i < 300; i++)
+		messages[i] = (struct iovec){&byte, 1};
+	n = sivc_send_many(w.eb, 1, messages, 300);
+	is(n, RING / 16, "a batch goes as far as there is room");
+	is(sivc_send_many(w.eb, 1, messages, 300), -EAGAIN, "at a full ring nothing of it goes");
+	is((long)sivc_queued(w.ea, SIVC_ANY, NULL), n, "the receiver knows how much is queued");
+	while (sivc_receive(w.ea, SIVC_ANY, buffer, sizeof(buffer), NULL, SIVC_NOWAIT) == 1)
+		read++;
+	is(read, n, "and gets as many messages");
+	messages[2].iov_len = 0;
+	is(sivc_send_many(w.eb, 1, messages, 5), 2, "a bad message stops a batch before it");
+	world_deinit(&w);
+}
+
+struct reader {
+	struct sivc_waiter waiter;
+	int calls;
+};
+
+static void on_ready(struct sivc_waiter *waiter)
+{
+	((struct reader *)waiter)->calls++;
+}
+
+static void test_waiters(void)
+{
+	struct world w;
+	struct reader any = {.waiter.fn = on_ready}, own = {.waiter.fn = on_ready};
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	sivc_wait_receive(w.ea, SIVC_ANY, &any.waiter);
+	sivc_wait_receive(w.ea, 2, &own.waiter);
+	step(&w);
+	is(any.calls + own.calls, 0, "nobody is called while there is nothing");
+	send_text(w.eb, 1, "x");
+	for (int i = 0; i < 100 && any.calls == 0; i++)
+		step(&w);
+	ok(own.calls == 1 && any.calls == 1, "who does not take a message leaves it to the next");
+	sivc_wait_receive(w.ea, SIVC_ANY, &any.waiter);
+	is(any.calls, 2, "one who comes when there is a message is called at once");
+	ok(got(w.ea, SIVC_ANY, "x"), "the message is still there");
+	sivc_wait_receive(w.ea, 2, &own.waiter);
+	sivc_wait_cancel(&own.waiter);
+	send_text(w.eb, 1, "y");
+	step(&w);
+	is(own.calls, 1, "one who has gone is not called");
+	sivc_putback(w.ea, 2, "put", 3);
+	ok(got(w.ea, SIVC_ANY, "put") && got(w.ea, SIVC_ANY, "y"),
+		"what is put back comes first again");
+	world_deinit(&w);
+}
+
+static void test_acl_text(void)
+{
+	struct world w;
+	char *text = NULL;
+
+	world_init(&w);
+	is(sivc_acl_write(w.ea, "allow bob\n", 10, true), 0, "a rule may be about a name");
+	is(send_text(w.eb, 1, "x"), 0, "and permits who has it");
+	is(sivc_acl_write(w.ea, "allow 3\nallow carol\n", 20, true), -ENOENT,
+		"a name that nobody has is an error");
+	is(sivc_acl_write(w.ea, "allow 3\nallow\n", 14, true), -EINVAL, "so is a bad line");
+	sivc_acl_read(w.ea, &text);
+	ok(strcmp(text, "allow bob\n") == 0, "and then nothing has changed");
+	free(text);
+	ok(sivc_permitted(w.ea, 2) && !sivc_permitted(w.ea, 3), "in force either");
+	sivc_close(w.b);
+	w.b = NULL;
+	for (int i = 0; i < 100 && sivc_permitted(w.ea, 2); i++) {
+		poll(&(struct pollfd){sivc_fd(w.a), POLLIN, 0}, 1, 20);
+		sivc_dispatch(w.a);
+	}
+	ok(!sivc_permitted(w.ea, 2), "when the name's domain has gone, its id is refused");
+	w.b = domain_open(w.dir, 9, "bob");
+	for (int i = 0; i < 100 && !sivc_permitted(w.ea, 9); i++) {
+		poll(&(struct pollfd){sivc_fd(w.a), POLLIN, 0}, 1, 20);
+		sivc_dispatch(w.a);
+	}
+	ok(sivc_permitted(w.ea, 9), "when it comes back with another id, that one is permitted");
+	sivc_acl_write(w.ea, "", 0, true);
+	ok(!sivc_permitted(w.ea, 9), "an empty table permits nobody");
+	world_deinit(&w);
+}
+
+static void test_bad_settings(void)
+{
+	struct sivc *sivc = NULL;
+	struct sivc_config config = {.backend = "local", .domid = 1, .ring = 5000};
+	struct sivc_endpoint *ep;
+	struct world w;
+	pid_t holder = 0;
+
+	is(sivc_open(&config, &sivc), -EINVAL, "a ring that is no power of two is an error");
+	config.ring = 0;
+	config.max_msg = 1 << 20;
+	is(sivc_open(&config, &sivc), -EINVAL, "so is a message of 1 MiB");
+	config.max_msg = 0;
+	config.backend = "vmware";
+	is(sivc_open(&config, &sivc), -EINVAL, "and a backend that there is not");
+	world_init(&w);
+	is(sivc_endpoint_open(w.a, "a/b", NULL, &ep), -EINVAL, "an endpoint's name has no slash");
+	is(sivc_endpoint_open(w.a, "default", NULL, &ep), -EEXIST, "an endpoint is opened once");
+	sivc = domain_open(w.dir, 1, NULL);
+	is(sivc_endpoint_open(sivc, "default", &holder, &ep), -EBUSY, "by one process");
+	is(holder, getpid(), "which is named");
+	is(sivc_endpoint_open(sivc, "other", NULL, &ep), 0, "another endpoint is another matter");
+	sivc_close(sivc);
+	world_deinit(&w);
+}
+
+int main(void)
+{
+	test_permission();
+	test_order();
+	test_turns();
+	test_fragments();
+	test_waiting_sender();
+	test_many();
+	test_waiters();
+	test_acl_text();
+	test_bad_settings();
+	return done_testing();
+}
