@@ -43,6 +43,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default) /* libsivc itself is built with everything hidden */
+
 struct sivc;          /* this domain: one connection to the hypervisor */
 struct sivc_endpoint; /* to a domain what a port is to a host */
 
@@ -234,6 +236,8 @@ void sivc_wait_cancel(struct sivc_waiter *waiter); /* one that does not wait is 
  * Counters, in Prometheus' text format, for the caller to free(); returns the length.
  */
 ssize_t sivc_stats(struct sivc_endpoint *endpoint, char **text);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

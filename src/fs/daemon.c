@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int wait_for_child(int fd)
+{
+	ssize_t n;
+	char byte;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	close(fd);
+	return n == 1 ? 1 : -ECHILD; /* the child has said why */
+}
+
+int daemon_fork(int *ready)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return -errno;
+	}
+	close(ends[pid > 0 ? 1 : 0]);
+	if (pid > 0)
+		return wait_for_child(ends[0]);
+	*ready = ends[1];
+	return 0;
+}
+
+int daemon_ready(int ready)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int r = 0;
+
+	if (null < 0)
+		return -errno;
+	setsid();
+	if (chdir("/") < 0)
+		r = -errno;
+	for (int fd = STDIN_FILENO; r == 0 && fd <= STDERR_FILENO; fd++)
+		if (dup2(null, fd) < 0)
+			r = -errno;
+	if (null > STDERR_FILENO)
+		close(null);
+	if (r == 0 && write(ready, "", 1) != 1)
+		r = -EPIPE; /* the parent was killed: nobody wants this mount */
+	close(ready);
+	return r;
+}

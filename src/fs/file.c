@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+
+static const struct file_ops *ops_of(enum node_kind kind)
+{
+	switch (kind) {
+	case NODE_ACL:
+		return &acl_ops;
+	case NODE_SELF:
+	case NODE_STATS:
+		return &text_ops;
+	case NODE_INBOX:
+		return &inbox_ops;
+	case NODE_PEER:
+		return &peer_ops;
+	default:
+		return &listing_ops;
+	}
+}
+
+void file_init(struct file *file, const struct file_ops *ops, const struct node *node, int flags)
+{
+	file->ops = ops;
+	file->branch = node->branch;
+	file->kind = node->kind;
+	file->flags = flags;
+	branch_get(file->branch);
+	TAILQ_INSERT_TAIL(&file->branch->files, file, link);
+}
+
+void file_deinit(struct file *file)
+{
+	TAILQ_REMOVE(&file->branch->files, file, link);
+	branch_put(file->branch, 1);
+}
+
+void file_release(struct file *file)
+{
+	file->ops->release(file);
+}
+
+struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+void reply_error(fuse_req_t request, int r)
+{
+	fuse_reply_err(request, -r);
+}
+
+/*
+ * Not fuse_reply_open(): the struct fuse_file_info of libfuse 3.14 cannot say FOPEN_STREAM. Without
+ * it the kernel holds a lock on the file's position while a read or write waits; a second process
+ * that has the same open file (a child of a shell, say) then waits for that lock and cannot be
+ * killed.
+ */
+void reply_open(fuse_req_t request, struct file *file)
+{
+	const struct fuse_open_out out = {
+		.fh = (uintptr_t)file,
+		.open_flags = file->ops->open_flags,
+	};
+
+	/* Whoever opened it is gone: the kernel did not take it. */
+	if (fuse_reply_buf(request, (const char *)&out, sizeof(out)) != 0)
+		file_release(file);
+}
+
+/* Modes say who; what cannot be written is nobody's to write. */
+static int check_access(const struct file_ops *ops, int flags)
+{
+	return (flags & O_ACCMODE) == O_RDONLY || ops->write ? 0 : -EACCES;
+}
+
+void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct node *node = node_of(fuse_req_userdata(request), ino);
+	const struct file_ops *ops = ops_of(node->kind);
+	struct file *file;
+	int r = node->branch->endpoint ? check_access(ops, fi->flags) : -ENODEV;
+
+	if (r == 0)
+		r = ops->open(node, fi->flags, &file);
+	if (r < 0)
+		reply_error(request, r);
+	else
+		reply_open(request, file);
+}
+
+void file_on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	file_release(file_of(fi));
+	reply_error(request, 0);
+}
+
+void file_read(
+	fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	if (!file->branch->endpoint)
+		reply_error(request, -ENODEV);
+	else
+		file->ops->read(file, request, size, offset, fi);
+}
+
+void file_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	(void)offset;
+	if (!file->branch->endpoint)
+		reply_error(request, -ENODEV);
+	else
+		file->ops->write(file, request, data, size, fi);
+}
+
+void file_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
+	struct fuse_pollhandle *handle)
+{
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	if (file->branch->endpoint && file->ops->poll) {
+		file->ops->poll(file, request, fi->poll_events, handle);
+		return;
+	}
+	/* Nothing that is ready here ever stops being so. */
+	fuse_reply_poll(request, file->branch->endpoint ? POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM
+							: POLLERR | POLLHUP);
+	if (handle)
+		fuse_pollhandle_destroy(handle);
+}

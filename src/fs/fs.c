@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "held.h"
+#include "log.h"
+#include "options.h"
+#include "tree.h"
+
+/* Requests that are handled before libsivc has its turn. */
+#define REQUESTS_AT_ONCE 8
+
+/* Rules to start with. */
+
+static int read_all(int fd, char **text, size_t *length)
+{
+	char *buffer = malloc(SIVC_MAX_MSG_MAX);
+	size_t used = 0;
+	ssize_t n = -1;
+
+	if (!buffer)
+		return -ENOMEM;
+	while (used < SIVC_MAX_MSG_MAX &&
+		(n = read(fd, buffer + used, SIVC_MAX_MSG_MAX - used)) > 0)
+		used += (size_t)n;
+	if (n != 0) {
+		free(buffer);
+		return n < 0 ? -errno : -EFBIG;
+	}
+	*text = buffer;
+	*length = used;
+	return 0;
+}
+
+static int read_file(const char *path, char **text, size_t *length)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = read_all(fd, text, length);
+	close(fd);
+	return r;
+}
+
+static int apply_rules(struct fs *fs, const char *path)
+{
+	char *text = NULL;
+	size_t length = 0;
+	int r = read_file(path, &text, &length);
+
+	if (r == 0)
+		r = sivc_acl_write(fs->root->endpoint, text, length, true);
+	free(text);
+	if (r == -ENOSPC) {
+		log_print(fs->log, LOG_WARNING, "acl=%s: not all of the rules could be followed",
+			path);
+		return 0;
+	}
+	if (r < 0)
+		log_print(fs->log, LOG_ERR, "acl=%s: these rules cannot be used: %s", path,
+			strerror(-r));
+	return r;
+}
+
+/* What the loop calls. */
+
+static void on_signal(void *data)
+{
+	struct fs *fs = data;
+	struct signalfd_siginfo info;
+
+	if (read(fs->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_print(fs->log, LOG_INFO, "ending: %s", strsignal((int)info.ssi_signo));
+	fs->done = true;
+}
+
+static void on_request(void *data)
+{
+	struct fs *fs = data;
+
+	for (int i = 0; i < REQUESTS_AT_ONCE; i++) {
+		int n = fuse_session_receive_buf(fs->session, &fs->request);
+
+		if (n == -EAGAIN || n == -EINTR)
+			return;
+		if (n <= 0) { /* unmounted or aborted */
+			fs->done = true;
+			return;
+		}
+		fuse_session_process_buf(fs->session, &fs->request);
+		held_finish_interrupted(fs);
+	}
+}
+
+/* Life. */
+
+int fs_new(struct options *options, struct log *log, struct fs **result)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+
+	if (!fs)
+		return -ENOMEM;
+	fs->log = log;
+	fs->uid = options->uid;
+	fs->gid = options->gid;
+	fs->signals = -1;
+	TAILQ_INIT(&fs->branches);
+	TAILQ_INIT(&fs->interrupted);
+	fs->session = fuse_session_new(&options->fuse, &fs_ops, sizeof(fs_ops), fs);
+	if (!fs->session) { /* libfuse has said why */
+		free(fs);
+		return -EINVAL;
+	}
+	*result = fs;
+	return 0;
+}
+
+int fs_open(struct fs *fs, const struct options *options)
+{
+	const struct sivc_config config = {
+		.backend = options->source,
+		.dir = options->dir,
+		.domid = options->domid,
+		.name = options->name,
+		.ring = options->ring,
+		.max_msg = options->max_msg,
+		.log = log_message,
+		.log_data = fs->log,
+	};
+	int r = sivc_open(&config, &fs->sivc);
+
+	if (r < 0) {
+		log_print(fs->log, LOG_ERR, "source %s cannot be used: %s", options->source,
+			strerror(-r));
+		return r;
+	}
+	r = branch_new(fs, options->endpoint, &fs->root);
+	if (r < 0) {
+		log_print(fs->log, LOG_ERR, "endpoint %s cannot be opened: %s", options->endpoint,
+			strerror(-r));
+		return r;
+	}
+	return options->acl ? apply_rules(fs, options->acl) : 0;
+}
+
+/* From now on a signal ends the loop, not the process: there will be something to clean up. */
+static int take_signals(struct fs *fs)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	fs->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fs->signals < 0)
+		return -errno;
+	return sivc_add_fd(fs->sivc, fs->signals, EPOLLIN, on_signal, fs);
+}
+
+static int take_requests(struct fs *fs)
+{
+	int fd = fuse_session_fd(fs->session);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return sivc_add_fd(fs->sivc, fd, EPOLLIN, on_request, fs);
+}
+
+int fs_mount(struct fs *fs, const char *mountpoint)
+{
+	int r = take_signals(fs);
+
+	if (r == 0) {
+		fs->mounted = fuse_session_mount(fs->session, mountpoint) == 0;
+		r = fs->mounted ? take_requests(fs) : -EIO;
+	}
+	if (r < 0)
+		log_print(fs->log, LOG_ERR, "%s: not mounted%s%s", mountpoint,
+			fs->mounted ? ": " : "", fs->mounted ? strerror(-r) : "");
+	return r;
+}
+
+int fs_run(struct fs *fs)
+{
+	int r = 0;
+
+	while (!fs->done && (r >= 0 || r == -EINTR))
+		r = sivc_wait(fs->sivc, -1);
+	if (fs->done)
+		return 0;
+	log_print(fs->log, LOG_ERR, "the event loop failed: %s", strerror(-r));
+	return r;
+}
+
+static void unmount(struct fs *fs)
+{
+	if (!fs->mounted)
+		return;
+	sivc_remove_fd(fs->sivc, fuse_session_fd(fs->session));
+	fuse_session_unmount(fs->session);
+}
+
+static void close_endpoints(struct fs *fs)
+{
+	struct branch *branch, *next;
+
+	for (branch = TAILQ_FIRST(&fs->branches); branch; branch = next) {
+		next = TAILQ_NEXT(branch, link);
+		branch_close(branch);
+	}
+}
+
+void fs_free(struct fs *fs)
+{
+	if (!fs)
+		return;
+	close_endpoints(fs); /* answers what is held, while there is somebody to answer */
+	unmount(fs);
+	fuse_session_destroy(fs->session);
+	tree_free(fs);
+	if (fs->signals >= 0) {
+		sivc_remove_fd(fs->sivc, fs->signals);
+		close(fs->signals);
+	}
+	sivc_close(fs->sivc);
+	free(fs->request.mem);
+	free(fs->scratch);
+	free(fs);
+}

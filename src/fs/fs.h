@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs.h: the mounted file system, and the way through its files.
+ *
+ *	main.c		command line -> mount -> loop -> unmount
+ *	options.c	the command line
+ *	daemon.c	fork, and the parent's wait for the child
+ *	log.c		where messages for people go
+ *	fs.c		life of a struct fs: libsivc, the FUSE session, requests, signals
+ *	ops.c		the table of FUSE operations
+ *	tree.c		which files there are: endpoints' directories, nodes, attributes
+ *	dir.c		directories: listing them, mkdir and rmdir of endpoints
+ *	file.c		open files, whatever they are; replies
+ *	acl.c		the file acl
+ *	text.c		the files self and stats
+ *	messages.c	the files inbox and peers/N; then reading.c, writing.c, poll.c, held.c
+ *	ioctl.c		ioctls on any of them
+ *
+ * A handler decodes a request, calls libsivc and replies exactly once, at once or, for a read or
+ * write that has to wait, later (held.c).  What is allowed to whom is decided by the kernel
+ * (default_permissions, with the modes that tree.c keeps) and by libsivc.
+ *
+ * Functions return 0 or a count, or a negative errno; reply_error() is the one place where that
+ * becomes an answer.  One thread; everything hangs on one struct fs, and what the kernel never
+ *gives back (it forgets nothing at an unmount) is freed with it.
+ */
+#ifndef SIVCFS_FS_H
+#define SIVCFS_FS_H
+
+#define FUSE_USE_VERSION 35
+
+#include <fuse_lowlevel.h>
+#include <sivc/sivc.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+struct held;
+struct log;
+struct options;
+struct branch;
+
+struct fs {
+	/* Set by fs_new. */
+	struct log *log;
+	struct fuse_session *session;
+	uid_t uid;
+	gid_t gid;
+
+	/* Set by fs_open and fs_mount, before the first request. */
+	struct sivc *sivc;
+	int signals; /* signalfd; -1: none */
+	bool mounted;
+
+	/* The tree: tree.c. */
+	struct branch *root; /* the endpoint of the mount point */
+	TAILQ_HEAD(, branch) branches;
+	uint32_t branches_made;
+
+	/* Held requests that were interrupted while a request was processed: held.c. */
+	TAILQ_HEAD(, held) interrupted;
+
+	/* Memory that is used again and again. */
+	struct fuse_buf request; /* fs.c */
+	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
+
+	bool done; /* unmounted, aborted, or told to end */
+};
+
+/* The most bytes that one request of the kernel carries, either way. */
+#define FS_REQUEST_MAX (1024 * 1024)
+
+/* Checks, and takes, FUSE's options; opens nothing. */
+int fs_new(struct options *options, struct log *log, struct fs **fs);
+/* libsivc, the endpoint and its first rules.  Nothing of this survives a fork. */
+int fs_open(struct fs *fs, const struct options *options);
+int fs_mount(struct fs *fs, const char *mountpoint);
+/* Until it is unmounted or told to end by a signal. */
+int fs_run(struct fs *fs);
+/* Answers what is held, unmounts, closes the endpoints.  NULL is fine. */
+void fs_free(struct fs *fs);
+
+extern const struct fuse_lowlevel_ops fs_ops; /* ops.c */
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * messages.h: an open inbox or peers/N.
+ *
+ * What a handle remembers: the rest of a message that was read in part, who sent what was read
+ * last, the requests that wait (held.c) and who polls (poll.c).  A message is the handle's only
+ * from when the kernel has taken the reply with its first part; if the kernel does not take it,
+ * because the reader is gone, the message stays where it was.
+ */
+#ifndef SIVCFS_MESSAGES_H
+#define SIVCFS_MESSAGES_H
+
+#include "file.h"
+
+/* Who is to be told when the handle becomes ready: poll.c. */
+struct poll {
+	struct fuse_pollhandle *handle; /* the newest; NULL: nobody */
+	unsigned int events;            /* POLL* that are of interest */
+	struct sivc_waiter readable;
+	struct sivc_waiter writable;
+};
+
+struct messages {
+	struct file file;
+	int from;    /* SIVC_ANY: inbox; else the domain: peers/N */
+	bool framed; /* ioctl.c */
+
+	/* reading.c */
+	int sender; /* of what was read last; -1: nothing was */
+	char *rest; /* of the message that was read in part; NULL: none */
+	size_t rest_length;
+	size_t rest_offset; /* this much of it was read */
+
+	/* writing.c: the length of a message that did not fit without waiting; 0: none. */
+	size_t want;
+
+	TAILQ_HEAD(, held) held; /* held.c */
+	struct poll poll;
+};
+
+/* reading.c */
+void messages_read(struct file *file, fuse_req_t request, size_t size, off_t offset,
+	const struct fuse_file_info *fi);
+/* The rest of a message goes to the front of the queue again. */
+void reading_put_back_rest(struct messages *messages);
+
+/* writing.c */
+void messages_write(struct file *file, fuse_req_t request, const char *data, size_t size,
+	const struct fuse_file_info *fi);
+
+/* poll.c */
+void messages_poll(
+	struct file *file, fuse_req_t request, unsigned int events, struct fuse_pollhandle *handle);
+void poll_deinit(struct messages *messages);
+/* The handle is ready: tell whoever polls. */
+void poll_notify(struct messages *messages);
+/* A request could not be done without waiting: tell whoever polls when it can. */
+void poll_expect(struct messages *messages, unsigned int events);
+
+#endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * local.c: the backend for machines without Xen.  Domains are processes, and a directory is the
+ * hypervisor.
+ *
+ *	DIR/7.0=web		an entry: process ("instance") 0 of domain 7 lives; its name is web
+ *	DIR/7/			domain 7; only its owner may write here and below
+ *	DIR/7/0/		instance 0
+ *		lock		locked by the process while it lives; its process id
+ *		R.8.ro, R.8.rw	pages from reference R on, for domain 8 to read, or to write
+ *		P.8.in, P.8.out	event channel P, for domain 8
+ *	DIR/7/v1/ENDPOINT/	an endpoint that is served
+ *		lock		locked by the process that serves it; its process id
+ *		alive		a FIFO that has a writer while that process lives
+ *		8		the node for domain 8
+ *
+ * Processes of one domain number themselves: an instance is the first whose lock is free.  It is
+ * in the upper bits of every reference and port number, so that these name a file without search.
+ * Who takes an instance first removes what a killed process has left there.
+ *
+ * There is no daemon.  What ends with a process is what the kernel ends: its locks (for those who
+ * want its place) and its ends of FIFOs (for those who talk to it; a watcher is woken when the FIFO
+ * is closed, which is before the locks are given up).
+ *
+ * Who may be a domain is what DIR's mode says: a class of users (group, others) that may read,
+ * write and search it.  No other class gets any bit of what is made here, whatever umask is.  Users
+ * who share a DIR should set its sticky bit, as that of /tmp, and its group bit, so that the files
+ * have the group.
+ *
+ * What this does not do: processes of one user can do to each other what they want, and so can
+ * users who share a DIR with the pages of domains that they are not.  The names of the files keep
+ * honest processes honest, and find mistakes.  Walls are what a hypervisor is for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "local.h"
+#include "sivc/ioctl.h"
+
+#define DIR_TRIES 16 /* each is lost only to a process that ended in that very moment */
+
+static void local_close(struct hv *hv);
+
+static const struct hv_ops local_ops = {
+	.close = local_close,
+	.fd = local_fd,
+	.dispatch = local_dispatch,
+	.share = local_share,
+	.unshare = local_unshare,
+	.map = local_map,
+	.unmap = local_unmap,
+	.events_new = local_events_new,
+	.events_free = local_events_free,
+	.events_fd = local_events_fd,
+	.events_dispatch = local_events_dispatch,
+	.port_alloc = local_port_alloc,
+	.port_bind = local_port_bind,
+	.port_free = local_port_free,
+	.port_notify = local_port_notify,
+	.port_unmask = local_port_unmask,
+	.serve = local_serve,
+	.unserve = local_unserve,
+	.node_write = local_node_write,
+	.node_remove = local_node_remove,
+	.node_read = local_node_read,
+	.watch_node = local_watch_node,
+	.watch_free = local_watch_free,
+	.names = local_names,
+	.watch_names = local_watch_names,
+	.domains = local_domains,
+};
+
+static int check_config(const struct hv_config *config, const struct hv *base)
+{
+	if (config->domid < 0 || config->domid > (int)SIVC_DOMID_MAX) {
+		hv_log(base, LOG_ERR,
+			"backend local: it needs a domain id of 0 to %u (domid=), not %d",
+			SIVC_DOMID_MAX, config->domid);
+		return -EINVAL;
+	}
+	if (config->name && !hv_name_valid(config->name)) {
+		hv_log(base, LOG_ERR,
+			"backend local: \"%s\" cannot be a domain's name (name=): 1 to %d of "
+			"A-Z a-z 0-9 . _ -, not digits alone, and no . or - first",
+			config->name, HV_NAME_MAX);
+		return -EINVAL;
+	}
+	if (config->dir && !config->dir[0]) {
+		hv_log(base, LOG_ERR, "backend local: the directory (dir=) is empty");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Where domains of this user meet if they do not say where.  NULL: no memory. */
+static char *default_dir(void)
+{
+	const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+	char *dir;
+	int length;
+
+	if (geteuid() == 0)
+		return strdup("/run/sivc");
+	if (runtime && runtime[0] == '/')
+		length = asprintf(&dir, "%s/sivc", runtime);
+	else
+		length = asprintf(&dir, "/dev/shm/sivc-%u", geteuid());
+	return length < 0 ? NULL : dir;
+}
+
+/* A slash at the end would make the system follow a link. */
+static char *given_dir(const char *given)
+{
+	char *dir = strdup(given);
+	size_t length = dir ? strlen(dir) : 0;
+
+	while (length > 1 && dir[length - 1] == '/')
+		dir[--length] = '\0';
+	return dir;
+}
+
+/* The bits of a class of users, if DIR lets that class be domains. */
+static mode_t class_bits(mode_t mode, mode_t class)
+{
+	return (mode & class) == class ? class : 0;
+}
+
+/*
+ * Whose DIR it is: whoever owns it can do everything to everybody in it.  So it is ours, or
+ * root's, or one that was given to us by name and that its owner has opened to others.
+ */
+static int check_dir(struct local *local, bool given)
+{
+	struct stat st;
+
+	if (fstat(local->dir_fd, &st))
+		return local_fail(local, -errno, "cannot look at %s", local->dir);
+	local->others = class_bits(st.st_mode, S_IRWXG) | class_bits(st.st_mode, S_IRWXO);
+	if (st.st_uid == geteuid() || st.st_uid == 0 || (given && local->others))
+		return 0;
+	return local_fail(local, -EPERM, "%s belongs to user %u, who has not opened it to others",
+		local->dir, st.st_uid);
+}
+
+static int open_dir(struct local *local, const char *given)
+{
+	local->dir = given ? given_dir(given) : default_dir();
+	if (!local->dir)
+		return -ENOMEM;
+	if (mkdir(local->dir, S_IRWXU) && errno != EEXIST)
+		return local_fail(local, -errno, "cannot make the directory %s", local->dir);
+	local->dir_fd = local_open_dir(AT_FDCWD, local->dir);
+	if (local->dir_fd < 0)
+		return local_fail(
+			local, local->dir_fd, "cannot open %s as a directory", local->dir);
+	return check_dir(local, given);
+}
+
+/* An instance: -EBUSY: it is taken.  -ENOENT: the domain's directory was removed. */
+static int take_instance(struct local *local, uint32_t instance)
+{
+	char name[LOCAL_NAME_MAX];
+	int error = -ENOENT;
+
+	snprintf(name, sizeof name, "%" PRIu32, instance);
+	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++) {
+		local->instance_fd = local_make_dir(local, local->domain_fd, name);
+		if (local->instance_fd < 0)
+			return local->instance_fd;
+		error = local->lock_fd = local_lock(local->instance_fd, NULL);
+		if (error >= 0)
+			break;
+		close(local->instance_fd);
+		local->instance_fd = -1;
+	}
+	if (error < 0)
+		return error;
+	local->instance = instance;
+	local_clear(local->instance_fd);
+	return 0;
+}
+
+static int take_domain(struct local *local)
+{
+	char name[LOCAL_NAME_MAX];
+	int error = -EBUSY;
+
+	snprintf(name, sizeof name, "%u", local->hv.domid);
+	local->domain_fd = local_make_dir(local, local->dir_fd, name);
+	if (local->domain_fd < 0)
+		return local->domain_fd;
+	for (uint32_t i = 0; error == -EBUSY && i < LOCAL_INSTANCES; i++)
+		error = take_instance(local, i);
+	if (error) {
+		close(local->domain_fd);
+		local->domain_fd = -1;
+	}
+	return error;
+}
+
+static int take_place(struct local *local)
+{
+	int error = -ENOENT;
+
+	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++)
+		error = take_domain(local);
+	if (!error)
+		return 0;
+	if (error == -EBUSY)
+		hv_log(&local->hv, LOG_ERR,
+			"backend local: domain %u has %d processes in %s already; end some",
+			local->hv.domid, LOCAL_INSTANCES, local->dir);
+	else
+		local_fail(local, error, "cannot be domain %u in %s", local->hv.domid, local->dir);
+	return error;
+}
+
+static int open_place(struct local *local, const struct hv_config *config)
+{
+	int error = local_guard_install();
+
+	if (error)
+		return local_fail(local, error, "cannot handle SIGBUS");
+	error = local_watching_init(local);
+	if (error)
+		return local_fail(local, error, "cannot watch");
+	error = open_dir(local, config->dir);
+	if (error)
+		return error;
+	local->spare = fcntl(local->dir_fd, F_DUPFD_CLOEXEC, 0);
+	if (local->spare < 0)
+		return local_fail(local, -errno, "cannot open %s", local->dir);
+	error = take_place(local);
+	if (error)
+		return error;
+	local_sweep(local);
+	return local_enter(local, config->name);
+}
+
+int hv_local_open(const struct hv_config *config, const struct hv *base, struct hv **hv)
+{
+	struct local *local;
+	int error = check_config(config, base);
+
+	if (error)
+		return error;
+	local = calloc(1, sizeof *local);
+	if (!local)
+		return -ENOMEM;
+	local->hv = *base;
+	local->hv.ops = &local_ops;
+	local->hv.domid = (uint16_t)config->domid;
+	local->dir_fd = local->domain_fd = local->instance_fd = local->lock_fd = -1;
+	local->alive_fd = local->spare = -1;
+	local->watching.fd = local->watching.changes = local->watching.timer = -1;
+	local->watching.inotify = -1;
+	LIST_INIT(&local->shares);
+	LIST_INIT(&local->servings);
+	error = open_place(local, config);
+	if (error) {
+		local_close(&local->hv);
+		return error;
+	}
+	*hv = &local->hv;
+	return 0;
+}
+
+/* Everything of this process goes: the leaves first, so that the directories are empty. */
+static void leave_place(struct local *local)
+{
+	char name[LOCAL_NAME_MAX];
+
+	if (local->alive_fd >= 0)
+		unlinkat(local->dir_fd, local->entry, 0);
+	if (local->lock_fd >= 0) {
+		local_clear(local->instance_fd);
+		snprintf(name, sizeof name, "%" PRIu32, local->instance);
+		local_remove_locked(local->domain_fd, name, local->instance_fd);
+	}
+	if (local->domain_fd >= 0) {
+		snprintf(name, sizeof name, "%u", local->hv.domid);
+		unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if it is not empty */
+	}
+}
+
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void local_close(struct hv *hv)
+{
+	struct local *local = (struct local *)hv;
+
+	local_unserve_all(local);
+	leave_place(local);
+	local_watching_deinit(local);
+	close_if_open(local->alive_fd);
+	close_if_open(local->lock_fd);
+	close_if_open(local->instance_fd);
+	close_if_open(local->domain_fd);
+	close_if_open(local->spare);
+	close_if_open(local->dir_fd);
+	free(local->dir);
+	free(local);
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * local_dir.c: directories, FIFOs and locks of the local backend.
+ *
+ * What is in another domain's directory is that domain's word.  So everything is opened a name at a
+ * time, relative to a directory that is open already, without following links; never waits
+ * (O_NONBLOCK); and is looked at through its descriptor before it is used: a FIFO where a file
+ * should be is refused, not read.
+ *
+ * A directory of ours can be removed by the process before us while we enter it.  The lock file in
+ * it is the proof that it is still there: a directory in which somebody holds the lock is not
+ * empty, so nobody can remove it, and a lock that was taken on a file that is no longer in the
+ * directory is no lock.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "local.h"
+
+#define LOCK_TRIES 16 /* each is lost only to a process that ended in that very moment */
+#define PID_MAX    16 /* bytes of a process id as text, with the final NUL */
+
+static const char *advice(int error)
+{
+	switch (error) {
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+		return "; choose another directory (dir=) or have its owner let you write there";
+	case -ENOSPC:
+	case -EDQUOT:
+		return "; make room there or choose another directory (dir=)";
+	case -ENOTDIR:
+	case -ELOOP:
+	case -EINVAL:
+	case -EEXIST:
+		return "; something that is not ours stands there: remove it, or choose another "
+		       "directory (dir=)";
+	case -EMFILE:
+		return "; raise the limit of open files (ulimit -n, or LimitNOFILE= of the unit)";
+	case -ENFILE:
+		return "; raise fs.file-max (sysctl)";
+	default:
+		return "";
+	}
+}
+
+int local_fail(const struct local *local, int error, const char *format, ...)
+{
+	char what[PATH_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof what, format, args);
+	va_end(args);
+	hv_log(&local->hv, LOG_ERR, "backend local: %s: %s%s", what, strerror(-error),
+		advice(error));
+	return error;
+}
+
+int local_fail_once(struct local *local, int error, const char *what)
+{
+	if (error != local->told) {
+		local_fail(local, error, "%s in %s", what, local->dir);
+		local->told = error;
+	}
+	return error;
+}
+
+void local_plenty(struct local *local)
+{
+	local->told = 0;
+}
+
+bool local_absent(int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ELOOP:
+	case -EACCES:
+	case -EPERM:
+	case -EINVAL:
+	case -EISDIR:
+	case -ENXIO:
+	case -ENODEV:
+		return true;
+	default:
+		return false;
+	}
+}
+
+mode_t local_mode(const struct local *local, mode_t wanted)
+{
+	return wanted & (S_IRWXU | local->others);
+}
+
+int local_open_dir(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* `error`, after closing what the failure leaves behind. */
+static int give_up(int fd, int error)
+{
+	close(fd);
+	return error;
+}
+
+int local_make_dir(const struct local *local, int at, const char *name)
+{
+	mode_t mode =
+		local_mode(local, 0755); /* its owner's word alone: nobody else writes there */
+	struct stat st;
+	int fd;
+
+	if (mkdirat(at, name, S_IRWXU) && errno != EEXIST)
+		return -errno;
+	fd = local_open_dir(at, name);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return give_up(fd, -errno);
+	if (st.st_uid != geteuid())
+		return give_up(fd, -EACCES);
+	/* Not left to umask; and the group's bit stays, it hands the group on to what is in it. */
+	if ((st.st_mode & ACCESSPERMS) != mode && fchmod(fd, mode | (st.st_mode & S_ISGID)))
+		return give_up(fd, -errno);
+	return fd;
+}
+
+int local_open_domain(const struct local *local, uint16_t domid)
+{
+	char name[LOCAL_NAME_MAX];
+	struct stat st;
+	int fd;
+
+	snprintf(name, sizeof name, "%u", domid);
+	fd = local_open_dir(local->dir_fd, name);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return give_up(fd, -errno);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return give_up(fd, -EINVAL);
+	return fd;
+}
+
+int local_open_instance(const struct local *local, uint16_t domid, uint32_t number)
+{
+	char name[LOCAL_NAME_MAX];
+	int domain = local_open_domain(local, domid);
+	int fd;
+
+	if (domain < 0)
+		return domain;
+	snprintf(name, sizeof name, "%" PRIu32, number >> LOCAL_COUNTER);
+	fd = local_open_dir(domain, name);
+	close(domain);
+	return fd;
+}
+
+int local_open_fifo(int at, const char *name, int access)
+{
+	struct stat st;
+	int fd = openat(at, name, access | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		return give_up(fd, -errno);
+	if (!S_ISFIFO(st.st_mode))
+		return give_up(fd, -EINVAL);
+	return fd;
+}
+
+int local_make_fifo(const struct local *local, int at, const char *name, mode_t mode)
+{
+	int fd;
+
+	if (mkfifoat(at, name, S_IRUSR | S_IWUSR))
+		return -errno;
+	fd = local_open_fifo(at, name, O_RDWR);
+	if (fd >= 0 && fchmod(fd, local_mode(local, mode)))
+		fd = give_up(fd, -errno);
+	if (fd < 0)
+		unlinkat(at, name, 0);
+	return fd;
+}
+
+bool local_fifo_alive(int fd)
+{
+	char byte;
+
+	return read(fd, &byte, sizeof byte) != 0; /* 0, end of file: nobody could write */
+}
+
+int local_make_file(const struct local *local, int at, const char *name, mode_t mode)
+{
+	int fd = openat(
+		at, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, local_mode(local, mode))) {
+		fd = give_up(fd, -errno);
+		unlinkat(at, name, 0);
+	}
+	return fd;
+}
+
+static pid_t read_pid(int fd)
+{
+	char text[PID_MAX];
+	uint32_t pid;
+	ssize_t length = pread(fd, text, sizeof text - 1, 0);
+
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	return local_number(text, INT32_MAX, &pid) ? (pid_t)pid : 0;
+}
+
+static int write_pid(int fd)
+{
+	char text[PID_MAX];
+	int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
+
+	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)length, 0) != length)
+		return errno ? -errno : -ENOSPC;
+	return 0;
+}
+
+/* An open file description's lock: it does not go when another descriptor of the file is closed. */
+static int lock_file(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+static int open_lock(int at)
+{
+	struct stat st;
+	int fd = openat(at, LOCAL_LOCK, O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC,
+		S_IRUSR | S_IWUSR);
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		return give_up(fd, -errno);
+	return S_ISREG(st.st_mode) ? fd : give_up(fd, -EINVAL);
+}
+
+/* The file that we have locked is the one that others would find. */
+static bool lock_in_place(int at, int fd)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && fstatat(at, LOCAL_LOCK, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+int local_lock(int at, pid_t *holder)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		int fd = open_lock(at);
+		int error;
+
+		if (fd < 0)
+			return fd;
+		error = lock_file(fd);
+		if (error == -EBUSY && holder)
+			*holder = read_pid(fd);
+		if (error)
+			return give_up(fd, error);
+		if (!lock_in_place(at, fd)) {
+			close(fd);
+			continue;
+		}
+		error = write_pid(fd);
+		return error ? give_up(fd, error) : fd;
+	}
+	return -EBUSY;
+}
+
+void local_remove_locked(int parent, const char *name, int at)
+{
+	unlinkat(at, LOCAL_LOCK, 0);
+	/* Fails if somebody has come since, or if something is in it that we did not make. */
+	unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+int local_each(int at, int (*fn)(void *data, const char *name), void *data)
+{
+	int fd = local_open_dir(at, ".");
+	struct dirent *entry;
+	int error = 0;
+	DIR *stream;
+
+	if (fd < 0)
+		return fd;
+	stream = fdopendir(fd);
+	if (!stream)
+		return give_up(fd, -errno);
+	while (!error && (entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			error = fn(data, entry->d_name);
+	closedir(stream);
+	return error;
+}
+
+static int clear_name(void *data, const char *name)
+{
+	const int *at = data;
+
+	if (strcmp(name, LOCAL_LOCK) != 0)
+		unlinkat(*at, name, 0);
+	return 0;
+}
+
+void local_clear(int at)
+{
+	local_each(at, clear_name, &at);
+}
+
+const char *local_number(const char *text, uint32_t max, uint32_t *number)
+{
+	uint64_t value = 0;
+	const char *p = text;
+
+	if (*p == '0' && p[1] >= '0' && p[1] <= '9')
+		return NULL;
+	for (; *p >= '0' && *p <= '9'; p++) {
+		value = value * 10 + (uint64_t)(*p - '0');
+		if (value > max)
+			return NULL;
+	}
+	if (p == text)
+		return NULL;
+	*number = (uint32_t)value;
+	return p;
+}

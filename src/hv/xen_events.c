@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xen_events.c: event channels, by /dev/xen/evtchn.
+ *
+ * A set is one open file of that device.  The kernel masks a port when it puts the port's number
+ * into the file's queue, and unmasks it when the number is written back: so a queue holds each port
+ * once, and a peer that floods gets one event through for each time we unmask.  A port's number in
+ * the queue may be that of a port that was freed, even one given out again since: numbers are
+ * looked up in the set when they are read, and an event may be spurious.
+ *
+ * The peer can close its end at any time; ours is then unbound, without an event, and signals to it
+ * go nowhere.  Binding signals our own end once.
+ *
+ * After a restore (see xen.c) the ports are gone, but the driver does not know: as of Linux 6.1 it
+ * fails an assertion (BUG) when such a port is unbound or the file closed, which leaves a process
+ * that cannot be killed.  What it does survive, and what makes it forget all ports of the file, is
+ * to be given a port by Xen that it thinks it has already (it says EEXIST).  Xen gives the lowest
+ * number that is free, so that comes soon.  What it forgets is lost until the domain ends: some
+ * hundred bytes a port.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
+#include <uthash.h>
+
+#include "xen.h"
+
+struct xen_port {
+	struct hv_port port;
+	UT_hash_handle hh; /* by port.number */
+};
+
+struct xen_events {
+	struct hv_events events;
+	xenevtchn_handle *handle;
+	struct xen_port *ports;
+	bool has_lost; /* the driver has ports that were there before a restore */
+};
+
+static struct xen_events *events_of(struct hv_events *events)
+{
+	return (struct xen_events *)events;
+}
+
+int xen_events_new(struct hv *hv, struct hv_events **out)
+{
+	struct xen_events *events = calloc(1, sizeof(*events));
+	int error;
+
+	if (!events)
+		return -ENOMEM;
+	events->events.hv = hv;
+	events->handle = xenevtchn_open(&xen_of(hv)->logger.vtable, 0);
+	if (!events->handle) {
+		error = errno;
+		free(events);
+		return xen_no_device(hv, "/dev/xen/evtchn", "xen-evtchn", error);
+	}
+	*out = &events->events;
+	return 0;
+}
+
+/* Makes the driver forget the ports of before a restore, so that the file can be closed. */
+static void forget_lost(struct xen_events *events)
+{
+	xenevtchn_port_or_error_t number;
+
+	do {
+		number = xenevtchn_bind_unbound_port(events->handle, DOMID_SELF);
+	} while (number >= 0);
+	if (errno != EEXIST)
+		hv_log(events->events.hv, LOG_WARNING,
+			"cannot give up the event channels of before the restore: %s",
+			strerror(errno));
+}
+
+void xen_events_free(struct hv_events *base)
+{
+	struct xen_events *events = events_of(base);
+
+	if (events->has_lost)
+		forget_lost(events);
+	xenevtchn_close(events->handle);
+	free(events);
+}
+
+int xen_events_fd(const struct hv_events *events)
+{
+	return xenevtchn_fd(((const struct xen_events *)events)->handle);
+}
+
+/* The next port with an event, or -1.  xenevtchn_pending alone would wait for one. */
+static xenevtchn_port_or_error_t pending(struct xen_events *events)
+{
+	struct pollfd poll_fd = {.fd = xenevtchn_fd(events->handle), .events = POLLIN};
+
+	if (poll(&poll_fd, 1, 0) != 1 || !(poll_fd.revents & POLLIN))
+		return -1;
+	return xenevtchn_pending(events->handle);
+}
+
+int xen_events_dispatch(struct hv_events *base)
+{
+	struct xen_events *events = events_of(base);
+	int handled = 0;
+
+	for (int i = 0; i < SIVC_HV_BATCH; i++) {
+		xenevtchn_port_or_error_t next = pending(events);
+		uint32_t number = (uint32_t)next;
+		struct xen_port *port;
+
+		if (next < 0)
+			break;
+		HASH_FIND(hh, events->ports, &number, sizeof(number), port);
+		if (!port)
+			continue;
+		port->port.fn(port->port.data); /* may free any port */
+		handled++;
+	}
+	return handled;
+}
+
+/* Enters a port that the kernel has given us. */
+static int port_new(struct xen_events *events, xenevtchn_port_or_error_t number, hv_port_fn *fn,
+	void *data, struct hv_port **out)
+{
+	struct xen_port *port = calloc(1, sizeof(*port));
+
+	if (!port)
+		goto no_memory;
+	port->port = (struct hv_port){
+		.events = &events->events, .number = (uint32_t)number, .fn = fn, .data = data};
+	HASH_ADD(hh, events->ports, port.number, sizeof(port->port.number), port);
+	if (!port->hh.tbl)
+		goto no_memory;
+	*out = &port->port;
+	return 0;
+
+no_memory:
+	free(port);
+	xenevtchn_unbind(events->handle, (evtchn_port_t)number);
+	return -ENOMEM;
+}
+
+/* -ENOSPC, and once in the log where the limit stands. */
+static int no_ports(struct hv *hv)
+{
+	struct xen_hv *xen = xen_of(hv);
+
+	if (!xen->said_no_ports)
+		hv_log(hv, LOG_ERR,
+			"this domain has no event channel left: raise event_channels= (default "
+			"1023) in its configuration in dom0");
+	xen->said_no_ports = true;
+	return -ENOSPC;
+}
+
+int xen_port_alloc(
+	struct hv_events *base, uint16_t domid, hv_port_fn *fn, void *data, struct hv_port **port)
+{
+	struct xen_events *events = events_of(base);
+	xenevtchn_port_or_error_t number = xenevtchn_bind_unbound_port(events->handle, domid);
+	int error = errno;
+
+	if (number >= 0)
+		return port_new(events, number, fn, data, port);
+	if (error == ENOSPC)
+		return no_ports(base->hv);
+	hv_log(base->hv, LOG_ERR, "cannot allocate an event channel for domain %u: %s", domid,
+		strerror(error));
+	return -error;
+}
+
+int xen_port_bind(struct hv_events *base, uint16_t domid, uint32_t number, hv_port_fn *fn,
+	void *data, struct hv_port **port)
+{
+	struct xen_events *events = events_of(base);
+	xenevtchn_port_or_error_t own = xenevtchn_bind_interdomain(events->handle, domid, number);
+
+	if (own >= 0)
+		return port_new(events, own, fn, data, port);
+	if (errno == ENOSPC)
+		return no_ports(base->hv);
+	return errno == ENOMEM ? -ENOMEM : -EINVAL; /* the domain or its port is not there for us */
+}
+
+void xen_port_free(struct hv_port *base)
+{
+	struct xen_port *port = (struct xen_port *)base;
+	struct xen_events *events = events_of(base->events);
+
+	HASH_DEL(events->ports, port);
+	if (xen_of(base->events->hv)->stale)
+		events->has_lost = true;
+	else
+		xenevtchn_unbind(events->handle, base->number);
+	free(port);
+}
+
+void xen_port_notify(struct hv_port *port)
+{
+	xenevtchn_notify(events_of(port->events)->handle, port->number);
+}
+
+void xen_port_unmask(struct hv_port *port)
+{
+	xenevtchn_unmask(events_of(port->events)->handle, port->number);
+}

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xen_store.c: xenstore.  Nodes, watches and names.
+ *
+ *	/local/domain/R/data/sivc/v1/ENDPOINT/P   R's node for P: owner R, readable by P alone
+ *	/local/domain/D/sivc/names/N              dom0's word to D: domain N has this name
+ *
+ * A domain can write below its own /local/domain/R/data and nowhere else, so nobody but dom0 can
+ * tell D a name.  (The id is the path and the name the value because a path may not contain '.'.)
+ * xenstored looks at the permissions of a node itself and not at those of its parents: P can read
+ * its node without being able to list the directories above it, or to see the other nodes there.
+ *
+ * A node is written first and shown to P second.  It inherits the permissions of the endpoint's
+ * directory, which nobody but us can read, so P sees all of it or nothing, and others nothing ever.
+ * xenstored ignores a permission given to a domain that is younger than the permission (so that a
+ * domain inherits nothing from an earlier one with its id): a node that was written before its
+ * reader existed has to be written again.
+ *
+ * The adversary writes its own nodes, as often as it likes, and dom0's xenstored has a thread of
+ * libxenstore wake us for each.  So a watch that fires too often is taken away, and set again when
+ * a second has passed (which makes it fire): nothing is missed, and a flood costs us WATCH_BURST
+ * events a second.  Events of one watch that wait together are one call.
+ *
+ * A watch's token is a number that we give once.  An event with a token that no watch has is one
+ * that was under way when its watch was freed.  (libxenstore could filter those, but leaks them.)
+ *
+ * The quota of watches needs care: a guest's kernel answers a watch that exceeds it by failing the
+ * write to /dev/xen/xenbus, and libxenstore then gives the whole connection up.  So a watch is
+ * tried on a connection of its own first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
+#include <uthash.h>
+
+#include "sivc/ioctl.h"
+#include "xen.h"
+
+#define DOMID_NODE   "domid" /* relative: below our own DOMAIN_DIR, whichever that is */
+#define SIVC_DIR     "data/sivc"
+#define VERSION_DIR  SIVC_DIR "/v1"
+#define NAMES_DIR    "sivc/names"
+#define DOMAIN_DIR   "/local/domain/%u/"
+#define PATH_SIZE    256 /* a domain's path, VERSION_DIR, an endpoint's name and a domain id */
+#define DOMID_DIGITS 5
+
+#define WATCH_BURST     32 /* events of one watch a period; a peer that restarts makes three */
+#define WATCH_PERIOD_MS 1000
+
+struct xen_watch {
+	struct hv_watch watch;
+
+	/* Set by watch_new. */
+	uint64_t token;
+	char path[PATH_SIZE];
+	UT_hash_handle hh;
+
+	/* Written by dispatch. */
+	bool is_ready; /* on xen_hv.ready */
+	TAILQ_ENTRY(xen_watch) ready;
+
+	/* The rate.  Written by dispatch. */
+	uint64_t period_start; /* ms, CLOCK_MONOTONIC */
+	unsigned int events;   /* since period_start */
+	bool muted;            /* is not set in xenstore; the timer runs */
+	bool said;
+};
+
+/* `said`: has it been said before?  Returns whether it should be said now. */
+static bool say_once(bool *said)
+{
+	bool first = !*said;
+
+	*said = true;
+	return first;
+}
+
+/* Strictly a domain's number, as we print it. */
+static bool parse_domid(const char *text, uint16_t *domid)
+{
+	char *end;
+	unsigned long value;
+
+	if (*text < '0' || *text > '9' || strlen(text) > DOMID_DIGITS)
+		return false;
+	value = strtoul(text, &end, 10);
+	if (*end || value > SIVC_DOMID_MAX)
+		return false;
+	*domid = (uint16_t)value;
+	return true;
+}
+
+/*
+ * What a failed request that writes or watches means.  libxenstore reports a connection that it has
+ * given up as EBADF, and as other errors while it does so.
+ */
+static int store_failed(struct xen_hv *xen, const char *path, int error)
+{
+	switch (error) {
+	case ENOSPC:
+	case E2BIG:
+	case EDQUOT:
+		if (say_once(&xen->said_no_nodes))
+			hv_log(&xen->hv, LOG_ERR,
+				"xenstore has no room for %s: a domain may have 1000 nodes, and an "
+				"endpoint 2048 bytes of their names, unless xenstored in dom0 was "
+				"started with another --entry-nb and --entry-size",
+				path);
+		return -ENOSPC;
+	case EBADF:
+	case EPIPE:
+	case EIO:
+		if (say_once(&xen->said_store_lost))
+			hv_log(&xen->hv, LOG_ERR,
+				"the connection to xenstore is lost: is xenstored running in dom0? "
+				"Start this program again");
+		return -EIO;
+	default:
+		hv_log(&xen->hv, LOG_ERR, "xenstore refuses %s: %s", path, strerror(error));
+		return -error;
+	}
+}
+
+/*
+ * Our own nodes.
+ */
+
+static int endpoint_path(const struct xen_hv *xen, const char *endpoint, char path[PATH_SIZE])
+{
+	int n = snprintf(path, PATH_SIZE, DOMAIN_DIR VERSION_DIR "/%s", xen->hv.domid, endpoint);
+
+	return n < PATH_SIZE ? 0 : -EINVAL;
+}
+
+static int node_path(uint16_t owner, const char *endpoint, uint16_t reader, char path[PATH_SIZE])
+{
+	int n = snprintf(path, PATH_SIZE, DOMAIN_DIR VERSION_DIR "/%s/%u", owner, endpoint, reader);
+
+	return n < PATH_SIZE ? 0 : -EINVAL;
+}
+
+/* A directory of ours that nobody else can list. */
+static int directory_create(struct xen_hv *xen, const char *path)
+{
+	struct xs_permissions nobody = {.id = xen->hv.domid, .perms = XS_PERM_NONE};
+
+	if (!xs_mkdir(xen->store, XBT_NULL, path) ||
+		!xs_set_permissions(xen->store, XBT_NULL, path, &nobody, 1))
+		return store_failed(xen, path, errno);
+	return 0;
+}
+
+int xen_endpoint_create(struct xen_hv *xen, const char *endpoint)
+{
+	static const char *const above[] = {SIVC_DIR, VERSION_DIR};
+	char path[PATH_SIZE];
+	int r;
+
+	for (size_t i = 0; i < sizeof(above) / sizeof(above[0]); i++) {
+		snprintf(path, sizeof(path), DOMAIN_DIR "%s", xen->hv.domid, above[i]);
+		r = directory_create(xen, path);
+		if (r < 0)
+			return r;
+	}
+	r = endpoint_path(xen, endpoint, path);
+	if (r < 0)
+		return r;
+	xs_rm(xen->store, XBT_NULL, path); /* fails if there is none */
+	return directory_create(xen, path);
+}
+
+void xen_endpoint_remove(struct xen_hv *xen, const char *endpoint)
+{
+	char path[PATH_SIZE];
+
+	if (endpoint_path(xen, endpoint, path) == 0)
+		xs_rm(xen->store, XBT_NULL, path);
+}
+
+bool xen_endpoint_exists(struct xen_hv *xen, const char *endpoint)
+{
+	char path[PATH_SIZE], *text;
+
+	if (endpoint_path(xen, endpoint, path) < 0)
+		return false;
+	text = xs_read(xen->store, XBT_NULL, path, NULL);
+	free(text);
+	return text || (errno != ENOENT && errno != EACCES);
+}
+
+int xen_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value)
+{
+	struct xen_hv *xen = xen_of(hv);
+	struct xs_permissions reader_only[] = {
+		{.id = hv->domid, .perms = XS_PERM_NONE},
+		{.id = reader, .perms = XS_PERM_READ},
+	};
+	char path[PATH_SIZE];
+	int r = node_path(hv->domid, endpoint, reader, path);
+
+	if (r < 0)
+		return r;
+	if (!xs_write(xen->store, XBT_NULL, path, value, (unsigned int)strlen(value)))
+		return store_failed(xen, path, errno);
+	if (!xs_set_permissions(xen->store, XBT_NULL, path, reader_only, 2)) {
+		r = store_failed(xen, path, errno);
+		xs_rm(xen->store, XBT_NULL, path);
+		return r;
+	}
+	return 0;
+}
+
+int xen_node_remove(struct hv *hv, const char *endpoint, uint16_t reader)
+{
+	struct xen_hv *xen = xen_of(hv);
+	char path[PATH_SIZE];
+	int r = node_path(hv->domid, endpoint, reader, path);
+
+	if (r < 0)
+		return r;
+	if (!xs_rm(xen->store, XBT_NULL, path) && errno != ENOENT)
+		return store_failed(xen, path, errno);
+	return 0;
+}
+
+/*
+ * The others' nodes.  That there is none and that it is not for us cannot be told apart.
+ */
+int xen_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size)
+{
+	struct xen_hv *xen = xen_of(hv);
+	char path[PATH_SIZE];
+	unsigned int length;
+	char *text;
+	int r = node_path(owner, endpoint, hv->domid, path);
+
+	if (r < 0)
+		return r;
+	text = xs_read(xen->store, XBT_NULL, path, &length);
+	if (!text) {
+		if (errno == ENOENT || errno == EACCES)
+			return -ENOENT;
+		return store_failed(xen, path, errno);
+	}
+	if (length < size)
+		memcpy(value, text, length + 1); /* libxenstore appends a NUL */
+	else
+		r = -EMSGSIZE;
+	free(text);
+	return r;
+}
+
+/*
+ * Watches.
+ */
+
+static void token_format(uint64_t token, char text[24])
+{
+	snprintf(text, 24, "%" PRIu64, token);
+}
+
+static struct xen_watch *watch_find(struct xen_hv *xen, const char *text)
+{
+	struct xen_watch *watch;
+	uint64_t token;
+	char *end;
+
+	errno = 0;
+	token = strtoull(text, &end, 10);
+	if (errno || *end)
+		return NULL;
+	HASH_FIND(hh, xen->watches, &token, sizeof(token), watch);
+	return watch;
+}
+
+/* Whether the quota allows one more watch: 0, or what libxenstore fails with. */
+static int watch_try(const char *path)
+{
+	struct xs_handle *store = xs_open(0);
+	int error = 0;
+
+	if (!store)
+		return errno;
+	if (xs_watch(store, path, "try"))
+		xs_unwatch(store, path, "try");
+	else
+		error = errno;
+	xs_close(store);
+	return error;
+}
+
+static int watch_set(struct xen_hv *xen, const struct xen_watch *watch)
+{
+	char token[24];
+	int error = watch_try(watch->path);
+
+	if (error == 0) {
+		token_format(watch->token, token);
+		if (xs_watch(xen->store, watch->path, token))
+			return 0;
+		error = errno;
+	}
+	if (error != E2BIG && error != ENOSPC)
+		return store_failed(xen, watch->path, error);
+	if (say_once(&xen->said_no_watches))
+		hv_log(&xen->hv, LOG_ERR,
+			"xenstore allows no watch of %s: a domain may have 128, those of its "
+			"kernel included, unless xenstored in dom0 was started with another "
+			"--watch-nb",
+			watch->path);
+	return -ENOSPC;
+}
+
+static void watch_unset(struct xen_hv *xen, const struct xen_watch *watch)
+{
+	char token[24];
+
+	token_format(watch->token, token);
+	xs_unwatch(xen->store, watch->path, token);
+}
+
+static int watch_new(
+	struct xen_hv *xen, const char *path, hv_watch_fn *fn, void *data, struct hv_watch **out)
+{
+	struct xen_watch *watch = calloc(1, sizeof(*watch));
+	int r;
+
+	if (!watch)
+		return -ENOMEM;
+	watch->watch = (struct hv_watch){.hv = &xen->hv, .fn = fn, .data = data};
+	watch->token = ++xen->last_token;
+	snprintf(watch->path, sizeof(watch->path), "%s", path);
+	HASH_ADD(hh, xen->watches, token, sizeof(watch->token), watch);
+	if (!watch->hh.tbl) {
+		free(watch);
+		return -ENOMEM;
+	}
+	r = watch_set(xen, watch);
+	if (r < 0) {
+		HASH_DEL(xen->watches, watch);
+		free(watch);
+		return r;
+	}
+	*out = &watch->watch;
+	return 0;
+}
+
+int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn, void *data,
+	struct hv_watch **watch)
+{
+	char path[PATH_SIZE];
+	int r = node_path(owner, endpoint, hv->domid, path);
+
+	return r < 0 ? r : watch_new(xen_of(hv), path, fn, data, watch);
+}
+
+int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
+	return watch_new(xen_of(hv), path, fn, data, watch);
+}
+
+int xen_watch_domid(struct xen_hv *xen, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+{
+	return watch_new(xen, DOMID_NODE, fn, data, watch);
+}
+
+void xen_watch_free(struct hv_watch *base)
+{
+	struct xen_watch *watch = (struct xen_watch *)base;
+	struct xen_hv *xen = xen_of(base->hv);
+
+	if (!watch->muted)
+		watch_unset(xen, watch);
+	if (watch->is_ready)
+		TAILQ_REMOVE(&xen->ready, watch, ready);
+	HASH_DEL(xen->watches, watch);
+	free(watch);
+}
+
+/*
+ * Dispatching.
+ */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void timer_start(struct xen_hv *xen)
+{
+	const struct itimerspec in = {.it_value.tv_sec = WATCH_PERIOD_MS / 1000,
+		.it_value.tv_nsec = WATCH_PERIOD_MS % 1000 * 1000000};
+
+	timerfd_settime(xen->timer, 0, &in, NULL);
+}
+
+/* Takes it away until the timer runs out. */
+static void watch_mute(struct xen_hv *xen, struct xen_watch *watch)
+{
+	if (say_once(&watch->said))
+		hv_log(&xen->hv, LOG_WARNING,
+			"%s changes more than %d times a second: looking at it once a second",
+			watch->path, WATCH_BURST);
+	watch_unset(xen, watch);
+	watch->muted = true;
+	timer_start(xen);
+}
+
+/* Sets the muted watches again, which makes them fire. */
+static void unmute_all(struct xen_hv *xen)
+{
+	struct xen_watch *watch, *next;
+	bool again = false;
+
+	HASH_ITER(hh, xen->watches, watch, next)
+	{
+		if (!watch->muted)
+			continue;
+		watch->muted = watch_set(xen, watch) < 0;
+		again |= watch->muted;
+	}
+	if (again)
+		timer_start(xen);
+}
+
+/* Takes what libxenstore has read.  The rest waits for the next dispatch: hv_fd stays readable. */
+static void collect(struct xen_hv *xen)
+{
+	for (int i = 0; i < SIVC_HV_BATCH; i++) {
+		char **event = xs_check_watch(xen->store);
+		struct xen_watch *watch;
+
+		if (!event)
+			return;
+		watch = watch_find(xen, event[XS_WATCH_TOKEN]);
+		free(event);
+		if (!watch)
+			continue;
+		watch->events++;
+		if (!watch->is_ready)
+			TAILQ_INSERT_TAIL(&xen->ready, watch, ready);
+		watch->is_ready = true;
+	}
+}
+
+static void watch_rate(struct xen_hv *xen, struct xen_watch *watch)
+{
+	uint64_t now = now_ms();
+
+	if (watch->events > WATCH_BURST && !watch->muted)
+		watch_mute(xen, watch);
+	if (now - watch->period_start < WATCH_PERIOD_MS)
+		return;
+	watch->period_start = now;
+	watch->events = 0;
+}
+
+/* Its function may free any watch, this one included. */
+static void call_ready(struct xen_hv *xen)
+{
+	struct xen_watch *watch;
+
+	while ((watch = TAILQ_FIRST(&xen->ready))) {
+		TAILQ_REMOVE(&xen->ready, watch, ready);
+		watch->is_ready = false;
+		watch_rate(xen, watch);
+		watch->watch.fn(watch->watch.data);
+	}
+}
+
+int xen_dispatch(struct hv *hv)
+{
+	struct xen_hv *xen = xen_of(hv);
+	uint64_t expirations;
+
+	if (read(xen->timer, &expirations, sizeof(expirations)) == sizeof(expirations))
+		unmute_all(xen);
+	collect(xen);
+	call_ready(xen);
+	return xen->stale ? -ESTALE : 0;
+}
+
+int xen_fd(const struct hv *hv)
+{
+	return ((const struct xen_hv *)hv)->epoll;
+}
+
+/*
+ * Names.
+ */
+
+/* One entry of the directory of names; false if it is not as the registry writes them. */
+static bool name_read(struct xen_hv *xen, const char *entry, struct hv_name *name)
+{
+	char path[PATH_SIZE], *text;
+	unsigned int length;
+	bool valid;
+
+	if (!parse_domid(entry, &name->domid))
+		return false;
+	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR "/%u", xen->hv.domid, name->domid);
+	text = xs_read(xen->store, XBT_NULL, path, &length);
+	if (!text)
+		return false;
+	valid = length <= HV_NAME_MAX && strlen(text) == length && hv_name_valid(text);
+	if (valid)
+		memcpy(name->name, text, length + 1);
+	free(text);
+	return valid;
+}
+
+int xen_names(struct hv *hv, struct hv_name **out)
+{
+	struct xen_hv *xen = xen_of(hv);
+	char path[PATH_SIZE], **entries;
+	struct hv_name *names = NULL;
+	unsigned int count = 0;
+	int n = 0;
+
+	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
+	entries = xs_directory(xen->store, XBT_NULL, path, &count);
+	if (!entries && errno != ENOENT && errno != EACCES)
+		return store_failed(xen, path, errno);
+	if (count > 0) {
+		names = calloc(count, sizeof(*names));
+		if (!names) {
+			free(entries);
+			return -ENOMEM;
+		}
+	}
+	for (unsigned int i = 0; i < count; i++)
+		n += name_read(xen, entries[i], &names[n]);
+	free(entries);
+	if (n == 0) {
+		free(names);
+		names = NULL;
+	}
+	*out = names;
+	return n;
+}
+
+int xen_domains(struct hv *hv, uint16_t **out)
+{
+	struct hv_name *names;
+	uint16_t *domids = NULL;
+	int n = xen_names(hv, &names);
+
+	if (n < 0)
+		return n;
+	if (n > 0) {
+		domids = calloc((size_t)n, sizeof(*domids));
+		if (!domids)
+			n = -ENOMEM;
+	}
+	for (int i = 0; i < n; i++)
+		domids[i] = names[i].domid;
+	free(names);
+	if (n >= 0)
+		*out = domids;
+	return n;
+}
+
+/*
+ * Opening and closing.
+ */
+
+int xen_store_domid(struct xs_handle *store, uint16_t *domid)
+{
+	char *text = xs_read(store, XBT_NULL, DOMID_NODE, NULL);
+	int r = 0;
+
+	if (!text)
+		return -errno;
+	if (!parse_domid(text, domid))
+		r = -EINVAL;
+	free(text);
+	return r;
+}
+
+/* Does the kernel say that there is a Xen below it? */
+static bool on_xen(void)
+{
+	char text[4] = "";
+	int fd = open("/sys/hypervisor/type", O_RDONLY | O_CLOEXEC);
+	bool is_xen;
+
+	if (fd < 0)
+		return access("/dev/xen", F_OK) == 0 || access("/proc/xen", F_OK) == 0;
+	is_xen = read(fd, text, 3) == 3 && strcmp(text, "xen") == 0;
+	close(fd);
+	return is_xen;
+}
+
+static int no_store(const struct hv *hv, int error)
+{
+	if (!on_xen())
+		hv_log(hv, LOG_ERR,
+			"this machine is no domain of Xen (/sys/hypervisor/type does not say xen): "
+			"use the local backend");
+	else if (error == EACCES || error == EPERM)
+		hv_log(hv, LOG_ERR, "may not open xenstore: run as root");
+	else
+		hv_log(hv, LOG_ERR,
+			"xenstore does not answer (%s): in dom0 xenstored must run; elsewhere "
+			"/dev/xen/xenbus must exist",
+			strerror(error));
+	return -error;
+}
+
+static int epoll_add(int epoll, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int xen_store_open(struct xen_hv *xen)
+{
+	int r, watch_fd;
+
+	xen->store = xs_open(0);
+	if (!xen->store)
+		return no_store(&xen->hv, errno);
+	r = xen_store_domid(xen->store, &xen->hv.domid);
+	if (r < 0)
+		return no_store(&xen->hv, -r);
+	watch_fd = xs_fileno(xen->store);
+	xen->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	xen->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (watch_fd < 0 || xen->timer < 0 || xen->epoll < 0 ||
+		epoll_add(xen->epoll, watch_fd) < 0 || epoll_add(xen->epoll, xen->timer) < 0) {
+		r = -errno;
+		hv_log(&xen->hv, LOG_ERR, "cannot watch xenstore: %s", strerror(-r));
+	}
+	return r;
+}
+
+void xen_store_close(struct xen_hv *xen)
+{
+	if (xen->epoll >= 0)
+		close(xen->epoll);
+	if (xen->timer >= 0)
+		close(xen->timer);
+	xs_close(xen->store);
+}
+
+bool hv_xen_present(void)
+{
+	struct xs_handle *store;
+	uint16_t domid;
+	bool present;
+
+	if (access("/dev/xen", F_OK) < 0 && access("/proc/xen", F_OK) < 0)
+		return false;
+	store = xs_open(0);
+	present = store && xen_store_domid(store, &domid) == 0;
+	xs_close(store);
+	return present;
+}

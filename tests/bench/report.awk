@@ -1,0 +1,200 @@
+#!/usr/bin/awk -f
+# SPDX-License-Identifier: MIT
+#
+# report.awk: from the data of run.sh to medians and to the table of bars.
+#
+#   report.awk -v what=medians transfer.tsv
+#       label, mode, size, ns, p99_ns, switches, syscalls, cpu_ns: the medians of the runs
+#   report.awk -v what=bars -v ring=BYTES transfer.tsv senders.tsv shell.tsv
+#       the bars, as a table in Markdown
+#
+# Run 0 of the transfers is the one in which system calls were counted: only that is taken from it.
+# What was not measured counts as not reached.
+
+BEGIN {
+  FS = OFS = "\t"
+}
+
+FNR == 1 {
+  split("", column)
+  for (i = 1; i <= NF; i++)
+    column[$i] = i
+  file = FILENAME
+  sub(/.*\//, "", file)
+  next
+}
+
+function get(name) {
+  return $(column[name])
+}
+
+# Values are kept as text, in the order in which they came.
+function add(key, value) {
+  values[key] = values[key] " " value
+}
+
+file == "transfer.tsv" {
+  key = get("transport") SUBSEP get("mode") SUBSEP get("size")
+  if (!(key in seen)) {
+    seen[key] = 1
+    order[++keys] = key
+  }
+  if (get("run") == 0) {
+    add(key SUBSEP "syscalls", get("syscalls"))
+    next
+  }
+  add(key SUBSEP "ns", get("median_ns"))
+  add(key SUBSEP "p99", get("p99_ns"))
+  add(key SUBSEP "switches", get("switches"))
+  add(key SUBSEP "cpu", get("cpu_ns"))
+}
+
+file == "senders.tsv" {
+  key = "senders" SUBSEP get("receiver") SUBSEP get("active") SUBSEP get("senders")
+  add(key SUBSEP "ns", get("ns"))
+  add(key SUBSEP "memory", get("memory"))
+  add("idle" SUBSEP get("receiver") SUBSEP "switches", get("idle_switches"))
+  add("idle" SUBSEP get("receiver") SUBSEP "cpu", get("idle_cpu_ns"))
+  if (get("senders") + 0 > most)
+    most = get("senders") + 0
+}
+
+file == "shell.tsv" {
+  add("shell" SUBSEP get("what"), get("us"))
+}
+
+# "" if there are no values.
+function quantile(key, fraction, list, count, i, j, value) {
+  count = split(values[key], list, " ")
+  if (count == 0 || list[1] == "-")
+    return ""
+  for (i = 2; i <= count; i++) {
+    value = list[i]
+    for (j = i - 1; j > 0 && list[j] + 0 > value + 0; j--)
+      list[j + 1] = list[j]
+    list[j + 1] = value
+  }
+  return list[1 + int(fraction * (count - 1))]
+}
+
+function median(key) {
+  return quantile(key, 0.5)
+}
+
+function ns(label, mode, size) {
+  return median(label SUBSEP mode SUBSEP size SUBSEP "ns")
+}
+
+function dash(value) {
+  return value == "" ? "-" : value
+}
+
+function print_medians(i, k) {
+  print "label", "mode", "size", "ns", "p99_ns", "switches", "syscalls", "cpu_ns"
+  for (i = 1; i <= keys; i++) {
+    k = order[i]
+    split(k, part, SUBSEP)
+    print part[1], part[2], part[3], dash(median(k SUBSEP "ns")), dash(median(k SUBSEP "p99")),
+      dash(median(k SUBSEP "switches")), dash(median(k SUBSEP "syscalls")),
+      dash(median(k SUBSEP "cpu"))
+  }
+}
+
+# sign: "<=" or ">=".
+function bar(what, sign, limit, value, unit, reached) {
+  if (value == "") {
+    printf "| %s | %s %s%s | not measured | no |\n", what, sign, limit, unit
+    return
+  }
+  reached = sign == "<=" ? value <= limit : value >= limit
+  printf "| %s | %s %s%s | %.*f%s | %s |\n", what, sign, limit, unit, value < 10 ? 2 : 1, value,
+    unit, reached ? "yes" : "**no**"
+}
+
+function ratio(a, b) {
+  return a == "" || b == "" ? "" : a / b
+}
+
+function bars_files() {
+  bar("file, 1 KB one way: time to that of the null file system", "<=", 1.25,
+    ratio(ns("file", "oneway", 1024), ns("null", "oneway", 1024)), "x")
+  bar("file, 1 KB round trip: time to that of the relay file system", "<=", 1.6,
+    ratio(ns("file", "roundtrip", 1024), ns("relay", "roundtrip", 1024)), "x")
+  bar("the same with spin=", "<=", 1.3,
+    ratio(ns("file-spin", "roundtrip", 1024), ns("relay", "roundtrip", 1024)), "x")
+  bar("file, 1 KB round trip: time to that of TCP over veth", "<=", 1,
+    ratio(ns("file", "roundtrip", 1024), ns("veth", "roundtrip", 1024)), "x")
+  bar("framed file, 1 KB one way: speed to that of TCP over veth", ">=", 5,
+    ratio(ns("veth", "oneway", 1024), ns("framed", "oneway", 1024)), "x")
+  bar("file, 512 KiB one way: rate to that of the null file system", ">=", 0.4,
+    ratio(ns("null", "oneway", 524288), ns("file", "oneway", 524288)), "x")
+  bar("file, 512 KiB one way: rate to that of TCP over veth", ">=", 1,
+    ratio(ns("veth", "oneway", 524288), ns("file", "oneway", 524288)), "x")
+  bar("the two above with a ring of 2 MiB: null", ">=", 0.4,
+    ratio(ns("null", "oneway", 524288), ns("file-large-ring", "oneway", 524288)), "x")
+  bar("the two above with a ring of 2 MiB: veth", ">=", 1,
+    ratio(ns("veth", "oneway", 524288), ns("file-large-ring", "oneway", 524288)), "x")
+}
+
+function bars_library() {
+  bar("libsivc, 1 KB one way: speed to that of TCP over veth", ">=", 10,
+    ratio(ns("veth", "oneway", 1024), ns("libsivc", "oneway", 1024)), "x")
+  bar("libsivc, 1 KB one way: speed to that of SOCK_SEQPACKET", ">=", 3,
+    ratio(ns("seqpacket", "oneway", 1024), ns("libsivc", "oneway", 1024)), "x")
+  bar("libsivc, 4 KB one way: speed to that of the memcpy limit", ">=", 0.5,
+    ratio(ns("memcpy", "oneway", 4096), ns("libsivc", "oneway", 4096)), "x")
+  bar("libsivc, 1 KB round trip: time to that of a Unix socket", "<=", 1,
+    ratio(ns("libsivc", "roundtrip", 1024), ns("seqpacket", "roundtrip", 1024)), "x")
+  bar("libsivc with spin=, 1 KB round trip: speed to that of a Unix socket", ">=", 3,
+    ratio(ns("seqpacket", "roundtrip", 1024), ns("libsivc-spin", "roundtrip", 1024)), "x")
+}
+
+function best_echo(socat, nc) {
+  socat = median("shell" SUBSEP "echo-socat")
+  nc = median("shell" SUBSEP "echo-nc")
+  return nc == "" || (socat != "" && socat + 0 < nc + 0) ? socat : nc
+}
+
+function sender_ns(form, active, count) {
+  return median("senders" SUBSEP form SUBSEP active SUBSEP count SUBSEP "ns")
+}
+
+function bars_senders(form, count, counts, n) {
+  n = split("10 100 500", counts, " ")
+  for (count = 1; count <= n; count++)
+    bar(counts[count] " permitted senders, one active, " form ": time a message to that of one",
+      "<=", 1.2, ratio(sender_ns(form, "one", counts[count]), sender_ns(form, "one", 1)), "x")
+  bar("500 senders, all active, " form ": throughput to that of one", ">=", 0.8,
+    ratio(sender_ns(form, "one", 1), sender_ns(form, "all", 500)), "x")
+  bar("nobody sends, " form ": context switches of the receiver in a second", "<=", 0,
+    quantile("idle" SUBSEP form SUBSEP "switches", 1), "")
+  bar("nobody sends, " form ": CPU time of the receiver in a second, ns", "<=", 0,
+    quantile("idle" SUBSEP form SUBSEP "cpu", 1), "")
+  bar("memory a permitted sender beyond the ring, " form ", bytes", "<=", 8192,
+    beyond_ring(form), "")
+}
+
+function beyond_ring(form, memory) {
+  memory = median("senders" SUBSEP form SUBSEP "one" SUBSEP most SUBSEP "memory")
+  return memory == "" ? "" : memory - ring
+}
+
+function print_bars(mount) {
+  print "| what | bar | measured | reached |"
+  print "|---|---|---|---|"
+  bars_files()
+  bars_library()
+  bar("echo until `read` has it: speed to that of the better of socat and nc", ">=", 5,
+    ratio(best_echo(), median("shell" SUBSEP "echo-file")), "x")
+  bars_senders("file")
+  bars_senders("framed")
+  mount = median("shell" SUBSEP "mount")
+  bar("mount to first message", "<=", 50, mount == "" ? "" : mount / 1000, " ms")
+}
+
+END {
+  if (what == "medians")
+    print_medians()
+  else
+    print_bars()
+}

@@ -1,0 +1,350 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh: measures sivcfs and what people use instead, in one run on one machine, and says which of
+# the project's bars are reached.
+#
+#   run.sh [--build DIR] [--results DIR] [--runs N] [--ms TIME] [--quick]
+#
+#   --build DIR     where sivcfs is built, or is to be built (build-bench in the project)
+#   --results DIR   where the data, the machine's description, the table and the plots go
+#                   (tests/bench/results)
+#   --runs N        how often each measurement is made; medians are compared (5)
+#   --ms TIME       how long a measurement takes, in milliseconds (200)
+#   --quick         does everything run at all?  One short run of few sizes; its numbers are noise
+#
+# Needs root: for network namespaces, and to count system calls.  All of it happens in namespaces of
+# its own (mounts, processes, network, message queues), so that whatever fails, nothing is left.
+#
+# Measurements are interleaved: each run goes over all of them, so that what disturbs the machine
+# for a while disturbs all alike.  System calls are counted in a run of its own, because the count
+# makes them slower.
+set -euo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+
+declare -r not_possible=77
+declare -r port_socat=7001 port_nc=7002
+declare -r address_a=10.83.0.1 address_b=10.83.0.2
+declare -r ring_default=65536 ring_large=2097152
+
+# Defaults: the full run.
+build=$root/build-bench
+results=$here/results
+runs=5
+ms=200
+sizes=(64 1024 4096 131072 524288)
+senders=(1 10 100 500)
+echoes=100
+mounts=20
+
+usage() {
+  sed -n '/^#   run.sh/,/^#   --quick/s/^#   //p' "$0" >&2
+  exit 2
+}
+
+die() {
+  echo "run.sh: $*" >&2
+  exit 1
+}
+
+need() {
+  command -v "$1" > /dev/null || die "$1 is missing: apt-get install $2"
+}
+
+parse() {
+  while (($#)); do
+    case $1 in
+      --build | --results | --runs | --ms)
+        (($# >= 2)) || usage
+        printf -v "${1#--}" %s "$2"
+        shift
+        ;;
+      --quick)
+        runs=1 ms=20 sizes=(64 1024 524288) senders=(1 10) echoes=5 mounts=2
+        ;;
+      *) usage ;;
+    esac
+    shift
+  done
+  [[ $runs =~ ^[1-9][0-9]*$ ]] || die "--runs $runs: not a number"
+  [[ $ms =~ ^[1-9][0-9]*$ ]] || die "--ms $ms: not a number"
+}
+
+# --- outside: what is needed, and a world of our own ---
+
+check_tools() {
+  ((EUID == 0)) ||
+    die "needs root: TCP is measured between two network namespaces, system calls are counted" \
+      "by the kernel"
+  need ip iproute2
+  need gnuplot gnuplot-nox
+  need unshare util-linux
+  need pgrep procps
+  need socat socat
+  [[ -c /dev/fuse ]] || die "/dev/fuse is missing: modprobe fuse"
+}
+
+ensure_built() {
+  [[ -d $build ]] || meson setup --buildtype=debugoptimized "$build" "$root" > /dev/null
+  ninja -C "$build" > /dev/null || die "the build in $build has failed: ninja -C $build"
+}
+
+enter_namespaces() {
+  local scratch status=0
+
+  check_tools
+  ensure_built
+  mkdir -p "$results"
+  build=$(cd "$build" && pwd)
+  results=$(cd "$results" && pwd)
+  scratch=$(mktemp -d)
+  # shellcheck disable=SC2064 # now, not then
+  trap "rm -rf '$scratch'" EXIT
+  unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
+    "$0" --inside "$scratch" "$build" "$results" "$@" || status=$?
+  exit "$status"
+}
+
+# --- inside: the transports ---
+
+set_up_network() {
+  ip link set lo up
+  mount -t tmpfs tmpfs /run # ip netns keeps its names there: ours are nobody else's
+  ip netns add a
+  ip netns add b
+  ip link add veth-a netns a type veth peer name veth-b netns b
+  ip -n a addr add "$address_a/24" dev veth-a
+  ip -n b addr add "$address_b/24" dev veth-b
+  ip -n a link set veth-a up
+  ip -n b link set veth-b up
+}
+
+# The limits of this namespace alone; where they may not be raised, the measurement says so.
+set_up_queues() {
+  echo 1048576 2> /dev/null > /proc/sys/fs/mqueue/msgsize_max || true
+  echo 64 2> /dev/null > /proc/sys/fs/mqueue/msg_max || true
+}
+
+pid_of() {
+  pgrep -n -f -x -- "$*" || die "does not run: $*"
+}
+
+mount_floor() {
+  mkdir -p "$work/$1"
+  "$build/tests/bench/floorfs" "$1" "$work/$1"
+}
+
+# Two mounts that permit each other, in $work/NAME/1 and $work/NAME/2.
+mount_pair() {
+  local name=$1 options=${2:+,$2} i
+
+  mkdir -p "$work/$name/hv" "$work/$name/1" "$work/$name/2"
+  for i in 1 2; do
+    echo "allow $((3 - i))" > "$work/$name/rules$i"
+    "$sivcfs" local "$work/$name/$i" \
+      -o "dir=$work/$name/hv,domid=$i,acl=$work/$name/rules$i$options"
+  done
+}
+
+has_option() {
+  "$sivcfs" --help 2>&1 | grep -q -- "$1="
+}
+
+set_up_files() {
+  mount_floor null
+  mount_floor relay
+  mount_pair file
+  mount_pair large "ring=$ring_large"
+  labels=(null relay file framed file-large-ring libsivc batched memcpy futex pipe seqpacket tcp
+    veth mqueue)
+  if has_option spin; then
+    mount_pair spin spin=100
+    labels+=(file-spin framed-spin libsivc-spin)
+  fi
+}
+
+# Arguments of transfer for files of sivcfs in two mounts.
+pair_arguments() {
+  local at=$work/$1 i
+
+  arguments+=(--send-a "$at/1/peers/2" --receive-a "$at/1/inbox"
+    --send-b "$at/2/peers/1" --receive-b "$at/2/inbox")
+  for i in 1 2; do
+    arguments+=(--server "$(pgrep -n -f -- "sivcfs local $at/$i ")")
+  done
+}
+
+floor_arguments() {
+  local at=$work/$1 name
+
+  arguments+=(--server "$(pid_of "$build/tests/bench/floorfs" "$1" "$at")")
+  for name in a b; do
+    arguments+=("--send-$name" "$at/${2:-$name}" "--receive-$name" "$at/${2:-$name}")
+  done
+}
+
+# A label is a transport and how it is set up.
+set_arguments() {
+  arguments=(--transport "${1%%-*}")
+  case $1 in
+    null) floor_arguments null null ;;
+    relay) floor_arguments relay ;;
+    file | framed) pair_arguments file ;;
+    file-large-ring) pair_arguments large ;;
+    file-spin | framed-spin) pair_arguments spin ;;
+    libsivc | batched) arguments+=(--dir "$work/libsivc") ;;
+    libsivc-spin) arguments+=(--dir "$work/libsivc" --spin 100) ;;
+    veth) arguments+=(--netns-a a --netns-b b --address-b "$address_b") ;;
+  esac
+}
+
+# transfer RUN LABEL SIZE MODE [ARGUMENT...]
+transfer() {
+  local run=$1 label=$2 size=$3 mode=$4 status=0 line arguments
+  shift 4
+
+  set_arguments "$label"
+  line=$("$build/tests/bench/transfer" "${arguments[@]}" --size "$size" --mode "$mode" \
+    --ms "$ms" "$@") || status=$?
+  if ((status == not_possible)); then
+    ((run > 1)) || echo "not possible here: $label, $size bytes, $mode" >&2
+  elif ((status)); then
+    die "$label, $size bytes, $mode: see above"
+  else
+    printf '%s\t%s\t%s\n' "$run" "$label" "${line#*$'\t'}" >> "$results/transfer.tsv"
+  fi
+}
+
+measure_transfers() {
+  local run=$1 size mode label
+  shift
+
+  for size in "${sizes[@]}"; do
+    for mode in oneway roundtrip; do
+      for label in "${labels[@]}"; do
+        transfer "$run" "$label" "$size" "$mode" "$@"
+      done
+    done
+  done
+}
+
+# --- inside: many senders, and the shell ---
+
+# senders_once RUN COUNT ARGUMENT...: with a mount of its own, because memory is measured.
+senders_once() {
+  local run=$1 count=$2 at=$work/senders line
+  shift 2
+
+  mkdir -p "$at/hv" "$at/mount"
+  "$sivcfs" local "$at/mount" -o "dir=$at/hv,domid=1"
+  line=$("$build/tests/bench/senders" --mount "$at/mount" --dir "$at/hv" --domid 1 --ms "$ms" \
+    --receiver "$(pgrep -n -f -- "sivcfs local $at/mount ")" --senders "$count" "$@") ||
+    die "$count senders: see above"
+  printf '%s\t%s\n' "$run" "$line" >> "$results/senders.tsv"
+  umount "$at/mount"
+  rm -rf "$at"
+}
+
+measure_senders() {
+  local run=$1 count form
+
+  for form in '' --framed; do
+    for count in "${senders[@]}"; do
+      senders_once "$run" "$count" ${form:+"$form"}
+    done
+    senders_once "$run" "${senders[-1]}" --all ${form:+"$form"}
+  done
+}
+
+# shell RUN WHAT ARGUMENT...
+shell() {
+  local run=$1 what=$2 us
+  shift 2
+
+  "$here/shell.sh" "$what" "$@" > "$work/shell" || die "shell.sh $what: see above"
+  while read -r us; do
+    printf '%s\t%s\t%s\n' "$run" "$what" "$us"
+  done < "$work/shell" >> "$results/shell.tsv"
+}
+
+measure_shell() {
+  local run=$1
+
+  shell "$run" echo-file "$work/file/1/peers/2" "$work/file/2/inbox" "$echoes"
+  shell "$run" echo-socat "$port_socat" "$echoes"
+  if nc -h 2>&1 | grep -q OpenBSD; then
+    shell "$run" echo-nc "$port_nc" "$echoes"
+  fi
+  shell "$run" mount "$sivcfs" "$work/mount" "$mounts"
+  rm -rf "$work/mount"
+}
+
+# --- inside: all of it ---
+
+describe_machine() {
+  echo "date: $(date -u +%F)"
+  echo "processor: $(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo), $(nproc) cores"
+  echo "memory: $(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
+  echo "hypervisor: $(systemd-detect-virt --vm 2> /dev/null || echo unknown)"
+  echo "kernel: $(uname -sr)"
+  echo "mitigations: $(cat /sys/devices/system/cpu/vulnerabilities/{meltdown,spectre_v2} |
+    paste -sd '|')"
+  echo "libfuse: $(pkg-config --modversion fuse3)"
+  echo "compiler: $(cc --version | head -n 1)"
+  echo "version: $(git -C "$root" describe --always --dirty 2> /dev/null || echo unknown)"
+  echo "runs: $runs of $ms ms a measurement"
+}
+
+write_headers() {
+  local programs=$build/tests/bench
+
+  printf 'run\t%s\n' "$("$programs/transfer" --header)" > "$results/transfer.tsv"
+  printf 'run\t%s\n' "$("$programs/senders" --header)" > "$results/senders.tsv"
+  printf 'run\twhat\tus\n' > "$results/shell.tsv"
+}
+
+draw() {
+  "$here/report.awk" -v what=medians "$results/transfer.tsv" > "$work/medians"
+  (cd "$work" && gnuplot -e "medians='$work/medians'; directory='$results'" "$here/plot.gp")
+}
+
+inside() {
+  local run
+
+  work=$1/work sivcfs=$build/src/sivcfs
+  mkdir -p "$work"
+  mount -t tmpfs tmpfs "$work"
+  mkdir "$work/libsivc"
+  describe_machine > "$results/machine.txt"
+  write_headers
+  set_up_network
+  set_up_queues
+  set_up_files
+  for ((run = 1; run <= runs; run++)); do
+    echo "run $run of $runs" >&2
+    measure_transfers "$run"
+    measure_shell "$run"
+    measure_senders "$run"
+  done
+  echo "counting system calls" >&2
+  measure_transfers 0 --count-syscalls
+  draw
+  "$here/report.awk" -v what=bars -v ring="$ring_default" \
+    "$results/transfer.tsv" "$results/senders.tsv" "$results/shell.tsv" |
+    tee "$results/bars.md"
+}
+
+if [[ ${1:-} == --inside ]]; then
+  scratch=$2 build=$3 results=$4
+  shift 4
+  saved=("$build" "$results")
+  parse "$@"
+  build=${saved[0]} results=${saved[1]}
+  inside "$scratch"
+else
+  parse "$@"
+  enter_namespaces "$@"
+fi

@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# shell.sh: what a person at a shell waits for.  Times in microseconds, by bash's own clock.
+#
+#   shell.sh echo-file SEND RECEIVE COUNT   echo into one file until `read` has it from the other
+#   shell.sh echo-socat PORT COUNT          the same by socat over TCP, with connect
+#   shell.sh echo-nc PORT COUNT             the same by nc (OpenBSD's)
+#   shell.sh mount SIVCFS DIR COUNT         from starting two sivcfs until a message was read
+#
+# The receiver is there before the sender begins, in all cases; a message is sent when the one
+# before it has arrived.  Prints a line each: COUNT lines.
+set -euo pipefail
+export LC_ALL=C
+
+usage() {
+  sed -n '/^#   shell.sh/s/^#   //p' "$0" >&2
+  exit 2
+}
+
+die() {
+  echo "shell.sh: $*" >&2
+  exit 1
+}
+
+# In microseconds; the clock has six digits behind the point.
+since() {
+  local now=$EPOCHREALTIME
+
+  echo $((${now/./} - ${1/./}))
+}
+
+# Lines with the time at which they were sent -> how long they took.
+receive() {
+  local line
+
+  while read -r line; do
+    since "$line"
+  done
+}
+
+# Sends COUNT times with the function NAME; each answer of the receiver comes from descriptor 4.
+send_all() {
+  local name=$1 count=$2 line i
+  shift 2
+
+  for ((i = 0; i < count; i++)); do
+    "$name" "$EPOCHREALTIME" "$@"
+    read -r line <&4
+    echo "$line"
+  done
+}
+
+send_file() {
+  echo "$1" > "$2"
+}
+
+send_socat() {
+  echo "$1" | socat -u - "TCP:127.0.0.1:$2"
+}
+
+send_nc() {
+  echo "$1" | nc -N 127.0.0.1 "$2"
+}
+
+# The inbox stays open: a message that is read byte by byte belongs to the handle that reads it.
+echo_file() {
+  local send=$1 inbox=$2 count=$3
+
+  exec 4< <(exec 3< "$inbox" && receive <&3)
+  send_all send_file "$count" "$send"
+}
+
+# Waits until the listener, which logs to descriptor 5, says so.
+wait_listening() {
+  local line
+
+  while read -r line <&5; do
+    [[ ${line,,} != *listening* ]] || return 0
+  done
+  die "no listener: ${line:-it has ended}"
+}
+
+# The receiver's answers come from descriptor 4, the listener's log from descriptor 5.
+listen() {
+  local log=$1
+  shift
+
+  mkfifo "$log"
+  exec 6< <(exec "$@" 2> "$log")
+  listener=$!
+  exec 5< "$log"
+  exec 4< <(receive <&6)
+  wait_listening
+}
+
+echo_tcp() {
+  local name=$1 port=$2 count=$3
+  shift 3
+
+  scratch=$(mktemp -d)
+  listener=
+  trap '${listener:+kill "$listener"}; rm -rf "$scratch"' EXIT
+  listen "$scratch/log" "$@"
+  send_all "$name" "$count" "$port"
+}
+
+first_message() {
+  local sivcfs=$1 dir=$2 start line
+
+  mkdir -p "$dir/hv" "$dir/1" "$dir/2"
+  echo 'allow 2' > "$dir/rules"
+  start=$EPOCHREALTIME
+  "$sivcfs" local "$dir/1" -o "dir=$dir/hv,domid=1,acl=$dir/rules"
+  "$sivcfs" local "$dir/2" -o "dir=$dir/hv,domid=2"
+  echo "$start" > "$dir/2/peers/1"
+  read -r line < "$dir/1/inbox"
+  since "$line"
+  umount "$dir/1" "$dir/2"
+}
+
+mount_all() {
+  local sivcfs=$1 dir=$2 count=$3 i
+
+  for ((i = 0; i < count; i++)); do
+    first_message "$sivcfs" "$dir/$i"
+  done
+}
+
+case ${1:-} in
+  echo-file)
+    [[ $# == 4 ]] || usage
+    echo_file "$2" "$3" "$4"
+    ;;
+  echo-socat)
+    [[ $# == 3 ]] || usage
+    echo_tcp send_socat "$2" "$3" \
+      socat -d -d -u "TCP-LISTEN:$2,bind=127.0.0.1,reuseaddr,fork" STDOUT
+    ;;
+  echo-nc)
+    [[ $# == 3 ]] || usage
+    echo_tcp send_nc "$2" "$3" nc -v -l -k 127.0.0.1 "$2"
+    ;;
+  mount)
+    [[ $# == 4 ]] || usage
+    mount_all "$2" "$3" "$4"
+    ;;
+  *) usage ;;
+esac

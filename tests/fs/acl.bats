@@ -1,0 +1,281 @@
+#!/usr/bin/env bats
+# The file acl: who may send to this endpoint.
+
+load helpers
+
+# may_send FROM TO / may_not_send FROM TO: tried with one message, which is received again.
+may_send() {
+  same "$(op "$1/peers/$2" w write=x)" "write 1"
+  same "$(op "$2/peers/$1" r+nonblock read)" "read 1 x"
+}
+
+may_not_send() {
+  same "$(op "$1/peers/$2" w write=x)" "write EACCES"
+  same "$(op "$2/peers/$1" r+nonblock read)" "read EAGAIN"
+}
+
+# rejects ERRNO TEXT: writing TEXT to 1/acl fails so, replacing and adding, and changes nothing.
+rejects() {
+  local before
+  before=$(cat 1/acl)
+  same "$(op 1/acl w+trunc "write=$2")" "write $1"
+  same "$(cat 1/acl)" "$before"
+  same "$(op 1/acl w+append "write=$2")" "write $1"
+  same "$(cat 1/acl)" "$before"
+}
+
+@test "at first nobody is permitted" {
+  start_domain 1
+  start_domain 2
+  may_not_send 2 1
+  may_not_send 1 2
+}
+
+@test "allow N permits N and nobody else" {
+  start_domain 1
+  start_domain 2
+  start_domain 3
+  echo "allow 2" > 1/acl
+  may_send 2 1
+  may_not_send 3 1
+  may_not_send 1 2
+}
+
+@test "a domain that comes later finds the permission that waits for it" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  start_domain 2
+  may_send 2 1
+}
+
+@test ">> adds to the table, > replaces it" {
+  start_domain 1
+  start_domain 2
+  start_domain 3
+  echo "allow 2" >> 1/acl
+  echo "allow 3" >> 1/acl
+  may_send 2 1
+  may_send 3 1
+  echo "allow 3" > 1/acl
+  may_not_send 2 1
+  may_send 3 1
+}
+
+@test "several writes to one handle replace the table once and then add to it" {
+  start_domain 1
+  start_domain 2
+  start_domain 3
+  start_domain 4
+  echo "allow 4" > 1/acl
+  {
+    echo "allow 2"
+    echo "allow 3"
+  } > 1/acl
+  may_send 2 1
+  may_send 3 1
+  may_not_send 4 1
+}
+
+@test "a later rule for the same domain replaces the earlier one" {
+  start_domain 1
+  start_domain 2
+  printf 'allow 2\ndeny 2\n' > 1/acl
+  may_not_send 2 1
+  printf 'deny 2\nallow 2\n' > 1/acl
+  may_send 2 1
+}
+
+@test "allow * permits everybody who has no rule, whoever is here and whoever comes" {
+  start_domain 1
+  start_domain 2
+  start_domain 3
+  printf 'allow *\ndeny 3\n' > 1/acl
+  may_send 2 1
+  may_not_send 3 1
+  start_domain 4
+  eventually may_send 4 1
+  echo "deny *" >> 1/acl
+  may_not_send 2 1
+  may_not_send 4 1
+}
+
+@test "deny takes a permission back; what was sent before stays readable" {
+  pair
+  echo before > 2/peers/1
+  echo "deny 2" >> 1/acl
+  same "$(op 2/peers/1 w write=after)" "write EACCES"
+  same "$(op 1/inbox r+nonblock read read)" $'read 7 before\\x0a\nread EAGAIN'
+}
+
+@test "permission and denial take effect before the write returns" {
+  start_domain 1
+  start_domain 2
+  for ((i = 0; i < 50; i++)); do
+    echo "allow 2" > 1/acl
+    may_send 2 1
+    echo "deny 2" > 1/acl
+    may_not_send 2 1
+  done
+}
+
+@test "a sender waiting for room is refused when the permission is taken back" {
+  pair ring=4096
+  same "$(op 2/peers/1 w+nonblock until=1000)" "until 4 EAGAIN"
+  start_op writer 2/peers/1 w write=late
+  blocked writer
+  echo "deny 2" > 1/acl
+  finish writer
+  same "$output" "write EACCES"
+  same "$(op 1/inbox r+nonblock drain)" "drain 4 EAGAIN"
+}
+
+@test "the old table holds until the first write, or until close if nothing is written" {
+  pair
+  exec {acl}> 1/acl
+  may_send 2 1
+  exec {acl}>&-
+  may_not_send 2 1
+}
+
+@test ": > acl denies everybody" {
+  pair
+  : > 1/acl
+  may_not_send 2 1
+}
+
+@test "opening acl for adding and writing nothing changes nothing" {
+  pair
+  : >> 1/acl
+  may_send 2 1
+}
+
+@test "comments, blank lines and spaces are allowed, and a last line without its end" {
+  start_domain 1
+  start_domain 2
+  printf '# who may send\n\n  allow\t2  # the web server\n\ndeny 3' > 1/acl
+  may_send 2 1
+}
+
+@test "a bad line is EINVAL, and then no line of that write takes effect" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  rejects EINVAL $'allow 3\nallow\n'
+  rejects EINVAL $'allow 3\nallow 4 5\n'
+  rejects EINVAL $'allow 3\npermit 4\n'
+  rejects EINVAL $'allow 3\nallow 99999\n'
+  rejects EINVAL $'allow 3\nallow 32752\n'
+  rejects EINVAL $'allow 3\nallow -1\n'
+  rejects EINVAL $'allow 3\nallow **\n'
+  rejects EINVAL $'allow 3\nallow ../4\n'
+  rejects EINVAL $'allow 3\nallow 99999999999999999999999999\n'
+  rejects EINVAL $'allow 3\nALLOW 4\n'
+  rejects EINVAL "allow 3"$'\n'"allow $(printf 'x%.0s' {1..5000})"
+}
+
+@test "a name that no domain has is ENOENT, and nothing changes" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  rejects ENOENT $'allow 3\nallow nobody-here\n'
+}
+
+@test "a NUL byte in the text is EINVAL" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  fails dd of=1/acl oflag=append conv=notrunc status=none <<< $'allow 3\nallow 4' 2> /dev/null \
+    < <(printf 'allow 3\n\0allow 4\n')
+  same "$(cat 1/acl)" "allow 2"
+}
+
+@test "the log says which line is wrong and why" {
+  start_domain 1
+  rejects EINVAL $'allow 3\nallow 4\nallwo 5\n'
+  grep 'line 3' log/1
+  grep 'allwo' log/1
+}
+
+@test "a shell's echo of a bad rule fails and leaves the table as it was" {
+  pair
+  run limit bash -c 'echo "allow bogus domain" > 1/acl'
+  same "$status" 1
+  like "$output" "Invalid argument"
+  may_send 2 1
+}
+
+@test "what is read from acl gives the same table when written to it" {
+  start_domain 1
+  start_domain 2
+  start_domain 3
+  printf 'deny 3\nallow 2\nallow *\nallow 32751\n' > 1/acl
+  cat 1/acl > saved
+  : > 1/acl
+  cat saved > 1/acl
+  same "$(cat 1/acl)" "$(cat saved)"
+  may_send 2 1
+  may_not_send 3 1
+  same "$(op 1/acl r permitted=32751 permitted=3 permitted=7)" \
+    $'permitted 1\npermitted 0\npermitted 1'
+}
+
+@test "acl shows an empty table as a table that, written to it, is empty" {
+  start_domain 1
+  start_domain 2
+  cat 1/acl > saved
+  echo "allow 2" > 1/acl
+  cat saved > 1/acl
+  may_not_send 2 1
+}
+
+@test "a table of a thousand rules makes the round trip in one write" {
+  start_domain 1
+  printf 'allow %d\n' {1000..1999} > rules
+  dd if=rules of=1/acl bs=64k status=none
+  same "$(cat 1/acl | sort)" "$(sort rules)"
+  dd if=1/acl bs=7 status=none > slowly
+  cmp slowly <(cat 1/acl)
+}
+
+@test "acl's size is that of its text" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  same "$(stat -c %s 1/acl)" "$(cat 1/acl | wc -c)"
+  same "$(wc -c < 1/acl)" "$(cat 1/acl | wc -c)"
+}
+
+@test "cp copies acl from a file and into a file" {
+  start_domain 1
+  start_domain 2
+  echo "allow 2" > rules
+  cp rules 1/acl
+  may_send 2 1
+  cp 1/acl copy
+  same "$(cat copy)" "allow 2"
+}
+
+@test "a domain that is permitted before and after an update notices nothing" {
+  pair
+  start_domain 3
+  start sender bash -c 'for ((i = 0; i < 2000; i++)); do echo "$i" > 2/peers/1 || exit; done'
+  start reader bash -c '
+    exec {inbox}< 1/inbox
+    for ((i = 0; i < 2000; i++)); do read -r line <&"$inbox" && [[ $line == "$i" ]] || exit; done'
+  local updates=0
+  while kill -0 "${job_pid[sender]}" 2> /dev/null; do
+    printf 'allow 2\nallow 3\n' > 1/acl
+    printf 'allow 2\n' > 1/acl
+    printf 'deny 3\nallow *\n' > 1/acl
+    updates=$((updates + 3))
+  done
+  finish sender
+  same "$status:$output" "0:"
+  finish reader
+  same "$status:$output" "0:"
+  echo "$updates updates"
+  ((updates > 30))
+}
+
+@test "acl takes the rules to start with from the mount option acl=FILE" {
+  printf '# at boot\nallow 2\n' > rules
+  start_domain 1 "acl=$PWD/rules"
+  start_domain 2
+  may_send 2 1
+}

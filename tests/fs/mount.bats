@@ -1,0 +1,404 @@
+#!/usr/bin/env bats
+# Mounting: options and their errors, the background, ordinary users, mount(8) and fstab.
+
+load helpers
+
+# refused PATTERN OPTION...: mounting domain 1 fails with a message that matches, and leaves nothing.
+refused() {
+  local pattern=$1 options
+  shift
+  options=$(IFS=,; echo "$*")
+  mkdir -p refused
+  run limit "$sivcfs" local refused -f -o "$options"
+  ((status > 0 && status < 124))
+  like "$output" "$pattern"
+  # One clear line, and not a screen of help.
+  (($(wc -l <<< "$output") <= 3))
+  same "$(mounts_here | grep refused)" ""
+}
+
+# pid_of DIRECTORY: the sivcfs that serves it, and is not our child.
+daemon_of() {
+  local pid
+  for pid in $(daemons_here); do
+    ! tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qF " $1 " || echo "$pid"
+  done
+}
+
+unmount() {
+  local pid
+  pid=$(daemon_of "$1")
+  limit umount "$1"
+  "$build/tests/await" exit "$pid"
+}
+
+# --- Options ---
+
+@test "an unknown option is an error that names it" {
+  refused "nonsense" dir=hv domid=1 nonsense=1
+  refused "nonsense" dir=hv domid=1 nonsense
+}
+
+@test "domid must be a number from 0 to 32751" {
+  for id in 32752 65536 99999999999 -1 x 1x ''; do
+    refused "domid" dir=hv domid="$id"
+  done
+  start_domain 0
+  start_domain 32751
+  permit 0 32751
+  same "$(op 32751/peers/0 w write=x)" "write 1"
+}
+
+@test "the local backend needs a domid" {
+  refused "domid" dir=hv
+}
+
+@test "ring must be a power of two from 4096 to 2097152" {
+  for ring in 0 1 4095 5000 4194304 x ''; do
+    refused "ring" dir=hv domid=1 ring="$ring"
+  done
+  for ring in 4096 2097152; do
+    start_domain 1 ring=$ring
+    stop_domain 1
+  done
+}
+
+@test "max_msg must be a number from 1 to 917504" {
+  for max in 0 917505 -1 x ''; do
+    refused "max_msg" dir=hv domid=1 max_msg="$max"
+  done
+}
+
+@test "uid and gid must be numbers" {
+  refused "uid" dir=hv domid=1 uid=x
+  refused "gid" dir=hv domid=1 gid=-2
+}
+
+@test "endpoint must be a name of an endpoint" {
+  refused "endpoint" dir=hv domid=1 endpoint=a.b
+  refused "endpoint" dir=hv domid=1 endpoint=
+}
+
+@test "acl=FILE must be there and hold rules; the message has the file and the line" {
+  refused "no-such-file.*No such file" dir=hv domid=1 acl="$PWD/no-such-file"
+  printf 'allow 2\nallow two three\n' > rules
+  refused "rules.*line 2|line 2.*rules" dir=hv domid=1 acl="$PWD/rules"
+}
+
+@test "a source that is none is an error that names those there are" {
+  mkdir mnt
+  run limit "$sivcfs" nonsense mnt -f -o dir=hv,domid=1
+  ((status > 0 && status < 124))
+  like "$output" "nonsense"
+  like "$output" "local"
+}
+
+@test "xen on a machine without Xen is an error that says what is missing" {
+  [[ ! -e /dev/xen/gntalloc ]] || skip "this machine runs Xen"
+  mkdir mnt
+  run limit "$sivcfs" xen mnt -f
+  ((status > 0 && status < 124))
+  like "$output" "[Xx]en"
+  same "$(mounts_here)" ""
+}
+
+@test "auto takes the local backend on a machine without Xen, and logs it" {
+  [[ ! -e /dev/xen/gntalloc ]] || skip "this machine runs Xen"
+  mkdir mnt
+  "$sivcfs" auto mnt -f -o dir=hv,domid=1 > log/auto 2>&1 3>&- &
+  domain_pid[auto]=$!
+  "$build/tests/await" mount $! mnt
+  grep local log/auto
+  like "$(cat mnt/self)" "local"
+}
+
+@test "a missing mount point is an error that names it" {
+  run limit "$sivcfs" local no-such-directory -f -o dir=hv,domid=1
+  ((status > 0 && status < 124))
+  like "$output" "no-such-directory"
+  same "$(find hv -mindepth 1 ! -type d)" ""
+}
+
+@test "without arguments it says how it is called" {
+  run limit "$sivcfs"
+  ((status > 0 && status < 124))
+  like "$output" "[Uu]sage"
+  run limit "$sivcfs" local
+  ((status > 0 && status < 124))
+}
+
+@test "--help and --version succeed" {
+  run limit "$sivcfs" --help
+  same "$status" 0
+  like "$output" "domid="
+  run limit "$sivcfs" --version
+  same "$status" 0
+  like "$output" "[0-9]+\.[0-9]+"
+}
+
+@test "FUSE's own options work" {
+  start_domain 1 noexec,nosuid,nodev,noatime,fsname=mine
+  grep -F " $PWD/1 " /proc/self/mountinfo | grep -E 'nosuid,nodev,noexec,noatime.* mine '
+}
+
+# --- The directory and who serves it ---
+
+@test "a second mount of the same domain and endpoint: already served by process N" {
+  start_domain 1
+  refused "already served by process ${domain_pid[1]}" dir=hv domid=1
+  # The first one did not notice.
+  permit 1 1
+  same "$(op 1/peers/1 w write=x)" "write 1"
+  kill_domain 1
+  start_domain 1
+}
+
+@test "an endpoint that another process serves cannot be made" {
+  start_domain 1
+  mkdir 1/endpoints/clipboard
+  refused "already served by process ${domain_pid[1]}" dir=hv domid=1 endpoint=clipboard
+}
+
+@test "a directory that cannot be written is an error that names it" {
+  chmod 0555 hv
+  mkdir user
+  chown "$ordinary_user" user
+  run as_user "$sivcfs" local user -f -o dir="$PWD/hv",domid=1
+  ((status > 0 && status < 124))
+  like "$output" "$PWD/hv.*Permission denied|Permission denied.*$PWD/hv|not writable.*$PWD/hv|$PWD/hv.*not writable"
+  chmod 0755 hv
+}
+
+@test "a dir that is a file is an error that names it" {
+  echo x > file
+  refused "file" dir="$PWD/file" domid=1
+  same "$(cat file)" x
+}
+
+@test "foreign files in the directory are left alone, and harm nobody" {
+  echo precious > hv/notes.txt
+  mkdir hv/directory
+  echo precious > hv/directory/file
+  mkfifo hv/fifo
+  ln -s /etc/passwd hv/link
+  for name in 1 2 lock names nodes pages ports; do
+    [[ -e hv/$name ]] || echo precious > "hv/$name"
+  done
+  mkdir other
+  "$sivcfs" local other -f -o dir=hv,domid=1 > log/other 2>&1 3>&- &
+  domain_pid[other]=$!
+  # It works beside them, or says which one is in its way.
+  if "$build/tests/await" mount $! other 2> /dev/null; then
+    limit umount other
+    ended_well other
+  else
+    wait "${domain_pid[other]}" && false
+    unset "domain_pid[other]"
+    grep "$(basename hv)" log/other
+  fi
+  same "$(cat hv/notes.txt hv/directory/file)" $'precious\nprecious'
+  [[ -p hv/fifo && -L hv/link ]]
+  rm -r hv
+  mkdir hv
+}
+
+@test "truncated and foreign contents of its own files make errors, not crashes" {
+  pair
+  printf x > 2/peers/1
+  # Everything in the directory that domain 1 has published is cut short or overwritten.
+  while read -r file; do
+    : > "$file"
+  done < <(find hv -type f)
+  op 2/peers/1 w+nonblock write=x
+  op 1/peers/2 w+nonblock write=x
+  op 1/inbox r+nonblock read
+  op 2/inbox r+nonblock read
+  while read -r file; do
+    head -c 5000 /dev/urandom > "$file"
+  done < <(find hv -type f)
+  op 2/peers/1 w+nonblock write=x
+  op 1/peers/2 w+nonblock write=x
+  op 1/inbox r+nonblock read
+  cat 1/stats 2/stats > /dev/null
+  kill -0 "${domain_pid[1]}"
+  kill -0 "${domain_pid[2]}"
+  stop_domain 1
+  stop_domain 2
+  rm -rf hv
+  mkdir hv
+}
+
+@test "a directory that is removed under a mount makes errors, not crashes" {
+  pair
+  rm -rf hv
+  op 2/peers/1 w+nonblock write=x
+  op 1/inbox r+nonblock read
+  run limit bash -c 'echo "allow 3" >> 1/acl'
+  mkdir -p hv
+}
+
+@test "a full disk is ENOSPC for the rule that does not fit; the others work on" {
+  mount -t tmpfs -o size=300k tmpfs hv
+  start_domain 1
+  start_domain 2
+  echo "allow 2" > 1/acl
+  printf before > 2/peers/1
+  local id
+  for id in {100..110}; do
+    result=$(op 1/acl w+append "write=allow $id")
+    [[ $result == write\ [0-9]* ]] || break
+  done
+  same "$result" "write ENOSPC"
+  grep -iE "disk|space|full" log/1
+  same "$(op 2/peers/1 w write=after)" "write 5"
+  same "$(op 1/inbox r+nonblock read read)" $'read 6 before\nread 5 after'
+  # With room again, the next rule is in force again.
+  for id in {100..110}; do op 1/acl w+append "write=deny $id"; done
+  mount -o remount,size=10m hv
+  same "$(op 1/acl w+append "write=allow 200" permitted=200)" $'write 9\npermitted 1'
+  stop_domain 1
+  stop_domain 2
+  umount hv
+}
+
+@test "a disk that is full from the start is an error that says so" {
+  mount -t tmpfs -o size=4k tmpfs hv
+  head -c 4096 /dev/zero > hv/fill
+  mkdir full
+  if ! limit "$sivcfs" local full -o dir=hv,domid=1 2> error; then
+    like "$(cat error)" "space"
+  else
+    unmount full
+  fi
+  umount hv
+}
+
+# --- The background ---
+
+@test "without -f it goes into the background, and the mount is ready when it returns" {
+  mkdir 1 2
+  limit "$sivcfs" local 1 -o dir=hv,domid=1
+  mountpoint -q 1
+  limit "$sivcfs" local 2 -o dir=hv,domid=2
+  echo "allow 2" > 1/acl
+  echo hello > 2/peers/1
+  same "$(op 1/inbox r+nonblock read)" 'read 6 hello\x0a'
+  same "$(readlink "/proc/$(daemon_of 1)/cwd")" /
+  unmount 1
+  unmount 2
+}
+
+@test "in the background it keeps nothing of its caller open" {
+  mkdir 1
+  # The pipe ends when the last process that has it ends.
+  same "$(limit "$sivcfs" local 1 -o dir=hv,domid=1 | cat)" ""
+  unmount 1
+}
+
+@test "an error comes before it goes into the background, with status and message" {
+  mkdir 1
+  run limit "$sivcfs" local 1 -o dir=hv,domid=99999
+  ((status > 0 && status < 124))
+  like "$output" "domid"
+  start_domain 1
+  mkdir again
+  run limit "$sivcfs" local again -o dir=hv,domid=1
+  ((status > 0 && status < 124))
+  like "$output" "already served by process ${domain_pid[1]}"
+}
+
+# --- Ordinary users ---
+
+@test "an ordinary user mounts with fusermount3 and talks to another domain of his" {
+  mkdir user user/1 user/2 user/hv
+  chown -R "$ordinary_user" user
+  for id in 1 2; do
+    as_user "$sivcfs" local "user/$id" -o "dir=$PWD/user/hv,domid=$id" 3>&-
+  done
+  as_user bash -c '
+    cd user
+    ! echo refused > 2/peers/1
+    echo "allow 2" > 1/acl
+    echo hello > 2/peers/1
+    read -r line < 1/inbox
+    echo "$line"' > out 2> error
+  same "$(cat out)" hello
+  like "$(cat error)" "Permission denied"
+  # Others, root too, cannot enter it.
+  fails limit ls user/1 2> /dev/null
+  local pids
+  pids=$(daemons_here)
+  as_user fusermount3 -u user/1
+  as_user fusermount3 -u user/2
+  # shellcheck disable=SC2086
+  "$build/tests/await" exit $pids
+  same "$(find user/hv -mindepth 1 ! -type d)" ""
+}
+
+@test "domains of two users who share no directory do not see each other" {
+  mkdir user user/hv user/2
+  chown -R "$ordinary_user" user
+  chmod 0700 user/hv
+  start_domain 1
+  as_user "$sivcfs" local user/2 -o "dir=$PWD/user/hv,domid=2" 3>&-
+  echo 'allow *' > 1/acl
+  like "$(as_user "$build/tests/fileop" user/2/peers/1 w write=x)" "write EACCES"
+  as_user fusermount3 -u user/2
+}
+
+# --- mount(8), fstab and installation ---
+
+# with_helper COMMAND...: while mount(8) finds the installed mount.sivc.
+with_helper() {
+  local helper=/sbin/mount.sivc status=0
+  if [[ -e $helper || -L $helper ]]; then
+    skip "$helper exists already"
+  fi
+  installed=$PWD/installed
+  DESTDIR=$installed meson install -C "$build" --no-rebuild --quiet
+  ln -s "$installed/usr/sbin/mount.sivc" $helper
+  echo "$helper" > remove_afterwards
+  PATH="$build/src:$PATH" "$@" || status=$?
+  rm $helper remove_afterwards
+  return "$status"
+}
+
+@test "mount -t sivc mounts, with the options of mount(8) as well" {
+  mkdir mnt
+  with_helper limit mount -t sivc local "$PWD/mnt" -o "rw,noauto,nofail,_netdev,x-test=1,noexec,dir=$PWD/hv,domid=5,name=web"
+  like "$(cat mnt/self)" "web"
+  grep -F " $PWD/mnt " /proc/self/mountinfo | grep noexec
+  unmount "$PWD/mnt"
+}
+
+@test "mount -t sivc hands an error on" {
+  mkdir mnt
+  run with_helper limit mount -t sivc local "$PWD/mnt" -o "dir=$PWD/hv,domid=5,nonsense"
+  ((status > 0 && status < 124))
+  like "$output" "nonsense"
+}
+
+@test "mount -f does nothing but say it would work" {
+  mkdir mnt
+  with_helper limit mount -f -t sivc local "$PWD/mnt" -o "dir=$PWD/hv,domid=5"
+  same "$(mounts_here)" ""
+}
+
+@test "an fstab line mounts" {
+  mkdir mnt
+  echo "local $PWD/mnt sivc dir=$PWD/hv,domid=5,nofail,x-systemd.automount 0 0" > fstab
+  with_helper limit mount -T fstab "$PWD/mnt"
+  like "$(cat mnt/self)" "5"
+  limit mount -T fstab -a
+  unmount "$PWD/mnt"
+}
+
+@test "meson install respects DESTDIR and installs what the documentation names" {
+  DESTDIR=$PWD/installed meson install -C "$build" --no-rebuild --quiet
+  find installed -type f | sort
+  [[ -x installed/usr/local/sbin/sivcfs && -x installed/usr/sbin/mount.sivc ]]
+  find installed -name libsivc.so | grep -q .
+  find installed -name libsivc.pc | grep -q .
+  [[ -f installed/usr/local/include/sivc/sivc.h ]]
+  [[ -f installed/usr/local/lib/systemd/system/sivcfs@.service ]]
+}
