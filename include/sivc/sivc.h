@@ -53,6 +53,7 @@ struct sivc_endpoint; /* to a domain what a port is to a host */
 #define SIVC_RING_MAX        2097152u
 #define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
 #define SIVC_MAX_MSG_MAX     917504u /* what one FUSE request surely carries: 1 MiB less some */
+#define SIVC_SPIN_MAX        10000u  /* microseconds */
 #define SIVC_ENDPOINT_MAX    63      /* characters of an endpoint's name */
 #define SIVC_ANY             (-1)    /* receive: from anybody */
 
@@ -63,6 +64,7 @@ struct sivc_config {
 	const char *name;    /* local: our name, or NULL */
 	uint32_t ring;       /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
 	uint32_t max_msg;    /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
+	uint32_t spin;       /* microseconds, 0..SIVC_SPIN_MAX; see sivc_wait */
 	void (*log)(void *data, int priority, const char *message); /* LOG_* of syslog.h; or NULL */
 	void *log_data;
 };
@@ -76,6 +78,11 @@ void sivc_close(struct sivc *sivc); /* closes its endpoints; NULL is fine */
  * 0.  sivc_wait() waits at most timeout_ms (-1: for ever) and dispatches; -EINTR on a signal.  A
  * program may add its own descriptors, so that it has one loop for everything: fn is called when
  * fd has one of `events` (EPOLL*).
+ *
+ * With `spin`, sivc_wait looks for work during that time before it sleeps, and senders need not
+ * wake it then: an answer comes sooner, and a processor is busy meanwhile.  Only who has just had
+ * something to do spins, and on a machine with one processor nobody does.  A program that polls
+ * sivc_fd() itself does not set it: nobody would wake it.
  */
 int sivc_fd(const struct sivc *sivc);
 int sivc_dispatch(struct sivc *sivc);

@@ -26,6 +26,7 @@ struct sivc {
 	char name[HV_NAME_MAX + 1];
 	uint32_t ring;    /* bytes */
 	uint32_t max_msg; /* bytes */
+	uint32_t spin;    /* microseconds */
 	LIST_HEAD(, sivc_endpoint) endpoints;
 };
 
@@ -47,15 +48,16 @@ struct sivc_endpoint {
 
 	/* Receiving. */
 	struct hv_events *in_events;
-	struct loop_fd *in_handle;   /* NULL: nobody waits here, and nobody can wake us */
-	struct inbound *inbounds;    /* hash by domid */
-	TAILQ_HEAD(, inbound) ready; /* may have a message; the first one's turn is next */
-	struct waiters waiters;      /* for a message from anybody */
-	unsigned int waiting;        /* waiters here and at the inbounds */
-	unsigned int waiting_own;    /* those at the inbounds */
-	struct loop_timer again;     /* serve, after giving others a turn */
-	unsigned int since_events;   /* messages taken since the last look at in_events */
-	bool serving;                /* endpoint_serve is running */
+	struct loop_fd *in_handle;     /* NULL: nobody waits here, and nobody can wake us */
+	struct inbound *inbounds;      /* hash by domid */
+	TAILQ_HEAD(, inbound) ready;   /* may have a message; the first one's turn is next */
+	TAILQ_HEAD(, inbound) lookout; /* had nothing a moment ago, and are not asked to signal */
+	struct waiters waiters;        /* for a message from anybody */
+	unsigned int waiting;          /* waiters here and at the inbounds */
+	unsigned int waiting_own;      /* those at the inbounds */
+	struct loop_timer again;       /* serve, after giving others a turn */
+	unsigned int since_events;     /* messages taken since the last look at in_events */
+	bool serving;                  /* endpoint_serve is running */
 
 	/* Sending: outbound.c. */
 	struct hv_events *out_events;
@@ -75,6 +77,11 @@ void sivc_look_at_store(struct sivc *sivc);
 
 /* Somebody's message may have come, or a waiter: gives messages to waiters, in turn. */
 void endpoint_serve(struct sivc_endpoint *ep);
+
+/* Looks at those on the lookout; true: somebody was served.  (sivc_wait, spinning) */
+bool endpoint_look_out(struct sivc_endpoint *ep);
+/* Nobody is on the lookout any more, all are asked to signal; true: somebody was served. */
+bool endpoint_rest(struct sivc_endpoint *ep);
 
 /* table.c.  A domain that was opened by number is one that `allow *` is about. */
 void table_peer_opened(struct sivc_endpoint *ep);

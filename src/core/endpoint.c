@@ -74,11 +74,53 @@ static void look_for_events(struct sivc_endpoint *ep)
 /* Nothing here now: asleep, or to the end of the queue if something came at the last moment. */
 static void put_to_sleep(struct inbound *in)
 {
-	bool asleep = inbound_sleep(in);
+	inbound_queue(in, inbound_sleep(in) ? INBOUND_IDLE : INBOUND_READY);
+}
 
-	inbound_unready(in);
-	if (!asleep)
-		inbound_ready(in);
+/* The same, unless this process is about to spin. */
+static void put_aside(struct inbound *in)
+{
+	if (in->ep->sivc->spin > 0 && inbound_empty(in))
+		inbound_queue(in, INBOUND_LOOKOUT);
+	else
+		put_to_sleep(in);
+}
+
+/* Those on the lookout who have something get a turn. */
+static void look_out(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	for (in = TAILQ_FIRST(&ep->lookout); in; in = next) {
+		next = TAILQ_NEXT(in, link);
+		if (!inbound_empty(in))
+			inbound_queue(in, INBOUND_READY);
+	}
+}
+
+bool endpoint_look_out(struct sivc_endpoint *ep)
+{
+	if (ep->waiting == 0)
+		return false;
+	look_out(ep);
+	if (TAILQ_EMPTY(&ep->ready))
+		return false;
+	endpoint_serve(ep);
+	return true;
+}
+
+bool endpoint_rest(struct sivc_endpoint *ep)
+{
+	struct inbound *in;
+	bool found = false;
+
+	while ((in = TAILQ_FIRST(&ep->lookout)) != NULL) {
+		put_to_sleep(in);
+		found = found || in->state == INBOUND_READY;
+	}
+	if (found && ep->waiting > 0)
+		endpoint_serve(ep);
+	return found && ep->waiting > 0;
 }
 
 static void on_again(struct loop_timer *timer)
@@ -91,8 +133,10 @@ static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct si
 	struct inbound *in;
 	int r;
 
-	if (TAILQ_EMPTY(&ep->ready) || ep->since_events >= EVENTS_EVERY)
+	if (TAILQ_EMPTY(&ep->ready) || ep->since_events >= EVENTS_EVERY) {
+		look_out(ep);
 		look_for_events(ep);
+	}
 	for (int tries = 0; (in = TAILQ_FIRST(&ep->ready)) != NULL; tries++) {
 		/* Senders that keep us busy with messages that never end must not keep us here. */
 		if (tries > PEEK_TRIES) {
@@ -106,7 +150,7 @@ static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct si
 		}
 		if (r != -EAGAIN && r != -EPROTO)
 			return r;
-		put_to_sleep(in);
+		put_aside(in);
 		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0)
 			look_for_events(ep);
 	}
@@ -129,9 +173,7 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 
 	inbound_consume(in);
 	ep->since_events++;
-	/* To the end of the queue: the others' turn. */
-	inbound_unready(in);
-	inbound_ready(in);
+	inbound_queue(in, INBOUND_READY); /* at the end: the others' turn */
 }
 
 int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
@@ -217,7 +259,7 @@ static void serve_own(struct sivc_endpoint *ep)
 		while (!TAILQ_EMPTY(&in->waiters) && serve_one(ep, in))
 			next = TAILQ_FIRST(&ep->ready); /* the queue has changed: from the start */
 		if (!TAILQ_EMPTY(&in->waiters) && in->state == INBOUND_READY)
-			put_to_sleep(in);
+			put_aside(in);
 	}
 }
 
@@ -250,8 +292,8 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, struct sivc_waiter *wa
 	waiter->length = 0;
 	waiter_add(in ? &in->waiters : &ep->waiters, waiter);
 	/* What is there already, and whoever was not put to sleep yet, is found by serving. */
-	if (in)
-		inbound_ready(in);
+	if (in && in->state != INBOUND_READY)
+		inbound_queue(in, INBOUND_READY);
 	endpoint_serve(ep);
 	return 0;
 }
@@ -320,6 +362,7 @@ int sivc_endpoint_open(
 	strcpy(ep->name, name); /* name_valid: it fits */
 	acl_init(&ep->acl);
 	TAILQ_INIT(&ep->ready);
+	TAILQ_INIT(&ep->lookout);
 	TAILQ_INIT(&ep->waiters);
 	LIST_INSERT_HEAD(&sivc->endpoints, ep, link);
 	r = hv_events_new(sivc->hv, &ep->in_events);

@@ -53,20 +53,26 @@ int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **resul
 
 /* The queue. */
 
-void inbound_ready(struct inbound *in)
+void inbound_queue(struct inbound *in, enum inbound_state state)
 {
+	struct sivc_endpoint *ep = in->ep;
+
 	if (in->state == INBOUND_READY)
-		return;
-	TAILQ_INSERT_TAIL(&in->ep->ready, in, link);
-	in->state = INBOUND_READY;
+		TAILQ_REMOVE(&ep->ready, in, link);
+	else if (in->state == INBOUND_LOOKOUT)
+		TAILQ_REMOVE(&ep->lookout, in, link);
+	in->state = state;
+	if (state == INBOUND_READY)
+		TAILQ_INSERT_TAIL(&ep->ready, in, link);
+	else if (state == INBOUND_LOOKOUT)
+		TAILQ_INSERT_TAIL(&ep->lookout, in, link);
 }
 
-void inbound_unready(struct inbound *in)
+/* It may have a message: it gets its turn, or has it already. */
+static void make_ready(struct inbound *in)
 {
 	if (in->state != INBOUND_READY)
-		return;
-	TAILQ_REMOVE(&in->ep->ready, in, link);
-	in->state = INBOUND_IDLE;
+		inbound_queue(in, INBOUND_READY);
 }
 
 static void on_event(void *data)
@@ -75,7 +81,7 @@ static void on_event(void *data)
 
 	in->masked = true;
 	in->spurious++;
-	inbound_ready(in);
+	make_ready(in);
 }
 
 /* Saved messages, and the one being put together. */
@@ -179,7 +185,7 @@ static void ring_close(struct inbound *in)
 	in->port = NULL;
 	partial_drop(in);
 	if (TAILQ_EMPTY(&in->saved))
-		inbound_unready(in);
+		inbound_queue(in, INBOUND_IDLE);
 }
 
 /* What P did cannot be undone and not be trusted: its ring is closed and never looked at again. */
@@ -246,7 +252,7 @@ static void revoke(struct inbound *in, enum sivc_verdict verdict)
 		in->ep->rings_revoked++;
 	ring_close(in);
 	if (!TAILQ_EMPTY(&in->saved))
-		inbound_ready(in);
+		make_ready(in);
 }
 
 /* Permission. */
@@ -372,7 +378,7 @@ void inbound_free(struct inbound *in)
 		return;
 	revoke(in, SIVC_VERDICT_CLOSED);
 	page_close(in);
-	inbound_unready(in);
+	inbound_queue(in, INBOUND_IDLE);
 	while ((saved = TAILQ_FIRST(&in->saved)) != NULL) {
 		TAILQ_REMOVE(&in->saved, saved, link);
 		free(saved);
@@ -490,7 +496,7 @@ int inbound_putback(struct inbound *in, const void *data, uint32_t length)
 	saved_add(in, saved, true);
 	in->messages--;
 	in->bytes -= length;
-	inbound_ready(in);
+	make_ready(in);
 	return 0;
 }
 
@@ -523,8 +529,15 @@ static void on_penalty(struct loop_timer *timer)
 	struct inbound *in = (void *)((char *)timer - offsetof(struct inbound, penalty));
 
 	in->spurious = 0;
-	inbound_ready(in);
+	make_ready(in);
 	endpoint_serve(in->ep);
+}
+
+bool inbound_empty(struct inbound *in)
+{
+	/* A breach is for whoever reads to find. */
+	return TAILQ_EMPTY(&in->saved) &&
+	       (!in->data || (ring_rx_look(&in->rx) == 0 && in->rx.prod == in->rx.cons));
 }
 
 bool inbound_sleep(struct inbound *in)

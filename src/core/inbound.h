@@ -6,8 +6,9 @@
  * what must outlive the ring (it was revoked, or a reader gave a message back) is on the list
  * `saved`, which comes first.  A message in fragments is put together in `partial` and then saved.
  *
- * Turn-taking: an inbound is `ready` (in the endpoint's queue: it may have a message) or idle: its
- * ring was empty, data_event asks P for one signal, and the port is unmasked.
+ * Turn-taking: an inbound is `ready` (in the endpoint's queue: it may have a message), or idle: its
+ * ring was empty, data_event asks P for one signal, and the port is unmasked; or, while this
+ * process spins, on the lookout: its ring was empty, and nobody has to signal.
  *
  * P is the adversary.  It can fill its ring, its part of `partial` (max_msg) and signal its port;
  * signals without data make it wait (SPURIOUS_*).  A breach closes the ring until the domain is
@@ -31,8 +32,9 @@ struct saved {
 };
 
 enum inbound_state {
-	INBOUND_IDLE,  /* not in the queue; armed if there is a ring */
-	INBOUND_READY, /* in the endpoint's queue */
+	INBOUND_IDLE,    /* in no queue; armed if there is a ring */
+	INBOUND_READY,   /* in the endpoint's queue */
+	INBOUND_LOOKOUT, /* in its other queue: not armed, but looked at all the time */
 };
 
 struct inbound {
@@ -92,7 +94,7 @@ uint64_t inbound_queued(struct inbound *in, uint32_t *next);
 
 /* The ring is empty: asks for a signal.  False: it is not empty (any more). */
 bool inbound_sleep(struct inbound *in);
-void inbound_ready(struct inbound *in);   /* into the queue, at its end */
-void inbound_unready(struct inbound *in); /* out of it */
+bool inbound_empty(struct inbound *in); /* nothing new has come since the last look */
+void inbound_queue(struct inbound *in, enum inbound_state state); /* at the end of that queue */
 
 #endif

@@ -139,7 +139,7 @@ int loop_run(struct loop *loop, int timeout_ms)
 			entry->fn(entry->data);
 	}
 	free_all(&loop->dead);
-	return 0;
+	return n;
 }
 
 int loop_init(struct loop *loop)

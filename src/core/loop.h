@@ -51,7 +51,7 @@ void loop_timer_set(
 	struct loop *loop, struct loop_timer *timer, uint32_t ms, void (*fn)(struct loop_timer *));
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer); /* not set is fine */
 
-/* Waits at most timeout_ms (-1: for ever) and calls what is due.  0 or -EINTR */
+/* Waits at most timeout_ms (-1: for ever) and calls what is due.  Returns how much that was. */
 int loop_run(struct loop *loop, int timeout_ms);
 
 uint64_t loop_now(void); /* ns */

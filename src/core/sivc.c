@@ -8,8 +8,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "core.h"
+
+#define NSEC_PER_USEC 1000ull
 
 static void log_nothing(void *data, int priority, const char *message)
 {
@@ -33,6 +36,8 @@ static int check_config(const struct sivc_config *config)
 		why = "ring: a power of two from 4096 to 2097152 bytes";
 	else if (config->max_msg > SIVC_MAX_MSG_MAX)
 		why = "max_msg: from 1 to 917504 bytes";
+	else if (config->spin > SIVC_SPIN_MAX)
+		why = "spin: from 0 to 10000 microseconds";
 	if (!why)
 		return 0;
 	if (config->log)
@@ -94,6 +99,7 @@ int sivc_open(const struct sivc_config *config, struct sivc **result)
 	LIST_INIT(&sivc->endpoints);
 	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
 	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
+	sivc->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? config->spin : 0;
 	r = loop_init(&sivc->loop);
 	if (r < 0) {
 		free(sivc);
@@ -127,6 +133,17 @@ void sivc_close(struct sivc *sivc)
 
 /* The loop. */
 
+/* Before a sleep that only a signal ends, every sender is asked for one.  True: one has come. */
+static bool rest(struct sivc *sivc)
+{
+	struct sivc_endpoint *ep;
+	bool found = false;
+
+	LIST_FOREACH (ep, &sivc->endpoints, link)
+		found = endpoint_rest(ep) || found;
+	return found;
+}
+
 int sivc_fd(const struct sivc *sivc)
 {
 	return sivc->loop.epoll;
@@ -136,12 +153,37 @@ int sivc_dispatch(struct sivc *sivc)
 {
 	int r = loop_run(&sivc->loop, 0);
 
-	return r == -EINTR ? 0 : r;
+	rest(sivc);
+	return r > 0 || r == -EINTR ? 0 : r;
+}
+
+/* Looks for work until there is some or the time is over.  Returns how much there was. */
+static int spin(struct sivc *sivc)
+{
+	uint64_t end = loop_now() + sivc->spin * NSEC_PER_USEC;
+	struct sivc_endpoint *ep;
+	int r;
+
+	do {
+		LIST_FOREACH (ep, &sivc->endpoints, link)
+			if (endpoint_look_out(ep))
+				return 1;
+		r = loop_run(&sivc->loop, 0);
+	} while (r == 0 && loop_now() < end);
+	return r;
 }
 
 int sivc_wait(struct sivc *sivc, int timeout_ms)
 {
-	return loop_run(&sivc->loop, timeout_ms);
+	int r = sivc->spin > 0 && timeout_ms != 0 ? spin(sivc) : 0;
+
+	if (r == 0) {
+		/* What came at the last moment is no reason to sleep. */
+		if (rest(sivc))
+			timeout_ms = 0;
+		r = loop_run(&sivc->loop, timeout_ms);
+	}
+	return r > 0 ? 0 : r;
 }
 
 int sivc_add_fd(struct sivc *sivc, int fd, uint32_t events, void (*fn)(void *data), void *data)

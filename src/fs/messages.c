@@ -50,13 +50,16 @@ static void messages_release(struct file *file)
 }
 
 /*
- * STREAM: there is no position (see reply_open).  NOFLUSH: closing a descriptor would otherwise
- * wait for the inode's lock, which another process's write may hold.
+ * STREAM: there is no position (see reply_open).  NOFLUSH: closing a descriptor would otherwise wait
+ * for the inode's lock, which another process's write may hold.  PARALLEL_DIRECT_WRITES: who shares
+ * one open file need not wait for each other's writes, except for those that are longer than any
+ * before (the kernel takes them for writes beyond the end of the file).
  */
-#define MESSAGES_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
+#define READING_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
+#define WRITING_FLAGS (READING_FLAGS | FOPEN_PARALLEL_DIRECT_WRITES)
 
 const struct file_ops inbox_ops = {
-	.open_flags = MESSAGES_FLAGS,
+	.open_flags = READING_FLAGS,
 	.open = messages_open,
 	.release = messages_release,
 	.read = messages_read,
@@ -65,7 +68,7 @@ const struct file_ops inbox_ops = {
 };
 
 const struct file_ops peer_ops = {
-	.open_flags = MESSAGES_FLAGS,
+	.open_flags = WRITING_FLAGS,
 	.open = messages_open,
 	.release = messages_release,
 	.read = messages_read,

@@ -198,6 +198,7 @@ static int take_domain(struct local *local)
 	for (uint32_t i = 0; error == -EBUSY && i < LOCAL_INSTANCES; i++)
 		error = take_instance(local, i);
 	if (error) {
+		unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody is there */
 		close(local->domain_fd);
 		local->domain_fd = -1;
 	}
@@ -239,7 +240,6 @@ static int open_place(struct local *local, const struct hv_config *config)
 	error = take_place(local);
 	if (error)
 		return error;
-	local_sweep(local);
 	return local_enter(local, config->name);
 }
 
@@ -271,22 +271,49 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	return 0;
 }
 
-/* Everything of this process goes: the leaves first, so that the directories are empty. */
+/* Another instance of our domain, if nobody has its lock. */
+static int sweep_instance(void *data, const char *name)
+{
+	struct local *local = data;
+	uint32_t instance;
+	const char *end = local_number(name, LOCAL_INSTANCES - 1, &instance);
+	int fd, lock;
+
+	if (!end || *end)
+		return 0;
+	fd = local_open_dir(local->domain_fd, name);
+	if (fd < 0)
+		return 0;
+	lock = local_lock(fd, NULL);
+	if (lock >= 0) {
+		local_remove_entries(local, instance);
+		local_clear(fd);
+		local_remove_locked(local->domain_fd, name, fd);
+		close(lock);
+	}
+	close(fd);
+	return 0;
+}
+
+/*
+ * Everything of this process goes, and what processes of this domain that were killed have left:
+ * the leaves first, so that the directories are empty.  A process of this domain that starts in
+ * this very moment at worst takes another number.
+ */
 static void leave_place(struct local *local)
 {
 	char name[LOCAL_NAME_MAX];
 
 	if (local->alive_fd >= 0)
 		unlinkat(local->dir_fd, local->entry, 0);
-	if (local->lock_fd >= 0) {
-		local_clear(local->instance_fd);
-		snprintf(name, sizeof name, "%" PRIu32, local->instance);
-		local_remove_locked(local->domain_fd, name, local->instance_fd);
-	}
-	if (local->domain_fd >= 0) {
-		snprintf(name, sizeof name, "%u", local->hv.domid);
-		unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if it is not empty */
-	}
+	if (local->lock_fd < 0)
+		return;
+	local_clear(local->instance_fd);
+	close(local->lock_fd);
+	local_sweep_endpoints(local);
+	local_each(local->domain_fd, sweep_instance, local);
+	snprintf(name, sizeof name, "%u", local->hv.domid);
+	unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody else is there */
 }
 
 static void close_if_open(int fd)
@@ -303,7 +330,6 @@ static void local_close(struct hv *hv)
 	leave_place(local);
 	local_watching_deinit(local);
 	close_if_open(local->alive_fd);
-	close_if_open(local->lock_fd);
 	close_if_open(local->instance_fd);
 	close_if_open(local->domain_fd);
 	close_if_open(local->spare);

@@ -8,7 +8,8 @@
  *	local_guard.c	SIGBUS: what happens when somebody truncates such a file
  *	local_events.c	event channels: pairs of FIFOs
  *	local_store.c	serving, nodes, names, domains
- *	local_watch.c	being told about changes there: inotify, and the ends of processes
+ *	local_watch.c	being told about changes there, and about the ends of processes
+ *	local_look.c	what a watch looks at: inotify's directories, FIFOs of processes
  */
 #ifndef SIVC_HV_LOCAL_H
 #define SIVC_HV_LOCAL_H
@@ -90,6 +91,11 @@ int local_make_dir(const struct local *local, int at, const char *name);
 int local_open_domain(const struct local *local, uint16_t domid);
 /* DIR/N/I, of the process that made this reference or port number. */
 int local_open_instance(const struct local *local, uint16_t domid, uint32_t number);
+/*
+ * What is open as `fd` was made in the directory `at` by its owner.  A peer could also have linked
+ * a file of ours there, to make us write to it.
+ */
+bool local_made_here(int at, int fd);
 /* A FIFO that is there.  -EINVAL: it is something else.  `access`: O_RDONLY or O_RDWR. */
 int local_open_fifo(int at, const char *name, int access);
 int local_make_fifo(const struct local *local, int at, const char *name, mode_t mode);
@@ -106,6 +112,8 @@ int local_make_file(const struct local *local, int at, const char *name, mode_t 
 int local_lock(int at, pid_t *holder);
 void local_remove_locked(int parent, const char *name, int at);
 
+/* A name that can be a file's; what an endpoint may be called is decided above the seam. */
+bool local_name_valid(const char *name);
 /* Calls fn for every name in the directory, until it returns an error. */
 int local_each(int at, int (*fn)(void *data, const char *name), void *data);
 /* Removes every file but LOCAL_LOCK. */
@@ -152,7 +160,8 @@ bool local_entry_parse(const char *text, struct local_entry *entry);
 int local_entry_open(const struct local *local, const char *text);
 /* Enters this process into DIR.  -EEXIST: another domain has the name. */
 int local_enter(struct local *local, const char *name);
-void local_sweep(struct local *local); /* what killed processes of this domain have left */
+void local_remove_entries(const struct local *local, uint32_t instance); /* of our domain */
+void local_sweep_endpoints(struct local *local); /* that processes which were killed have left */
 
 /* DIR/owner/v1/endpoint, and its FIFO, open for reading.  -ENOENT of the latter: its server is
  * gone. */

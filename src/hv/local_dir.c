@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@ static const char *advice(int error)
 		       "directory (dir=)";
 	case -EMFILE:
 		return "; raise the limit of open files (ulimit -n, or LimitNOFILE= of the unit)";
+	case -ENOSYS:
+		return "; mount /proc";
 	case -ENFILE:
 		return "; raise fs.file-max (sysctl)";
 	default:
@@ -170,6 +173,14 @@ int local_open_instance(const struct local *local, uint16_t domid, uint32_t numb
 	return fd;
 }
 
+bool local_made_here(int at, int fd)
+{
+	struct stat directory, file;
+
+	return fstat(at, &directory) == 0 && fstat(fd, &file) == 0 &&
+	       directory.st_uid == file.st_uid && file.st_nlink == 1;
+}
+
 int local_open_fifo(int at, const char *name, int access)
 {
 	struct stat st;
@@ -235,10 +246,14 @@ static int write_pid(int fd)
 {
 	char text[PID_MAX];
 	int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	ssize_t written;
 
-	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)length, 0) != length)
-		return errno ? -errno : -ENOSPC;
-	return 0;
+	if (ftruncate(fd, 0))
+		return -errno;
+	written = pwrite(fd, text, (size_t)length, 0);
+	if (written < 0)
+		return -errno;
+	return written == length ? 0 : -ENOSPC;
 }
 
 /* An open file description's lock: it does not go when another descriptor of the file is closed. */
@@ -301,6 +316,11 @@ void local_remove_locked(int parent, const char *name, int at)
 	unlinkat(at, LOCAL_LOCK, 0);
 	/* Fails if somebody has come since, or if something is in it that we did not make. */
 	unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+bool local_name_valid(const char *name)
+{
+	return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < LOCAL_NAME_MAX;
 }
 
 int local_each(int at, int (*fn)(void *data, const char *name), void *data)

@@ -226,21 +226,30 @@ int local_port_alloc(
 	return 0;
 }
 
+static int open_end(const struct local_port *port, int at, const char *end)
+{
+	char name[LOCAL_NAME_MAX];
+	int fd;
+
+	fifo_name(name, port->port.number, port_local(port)->hv.domid, end);
+	fd = local_open_fifo(at, name, O_RDWR);
+	if (fd >= 0 && !local_made_here(at, fd)) {
+		close(fd);
+		return -EINVAL;
+	}
+	return fd;
+}
+
 /* The other way round: the owner's `in` is where we write. */
 static int open_fifos(struct local_port *port)
 {
-	struct local *local = port_local(port);
-	int at = local_open_instance(local, port->domid, port->port.number);
-	char name[LOCAL_NAME_MAX];
+	int at = local_open_instance(port_local(port), port->domid, port->port.number);
 
 	if (at < 0)
 		return at;
-	fifo_name(name, port->port.number, local->hv.domid, "in");
-	port->out = local_open_fifo(at, name, O_RDWR);
-	if (port->out >= 0) {
-		fifo_name(name, port->port.number, local->hv.domid, "out");
-		port->in = local_open_fifo(at, name, O_RDWR);
-	}
+	port->out = open_end(port, at, "in");
+	if (port->out >= 0)
+		port->in = open_end(port, at, "out");
 	close(at);
 	if (port->out < 0)
 		return port->out;

@@ -203,8 +203,12 @@ static int open_ref(const struct local *local, uint16_t domid, uint32_t ref, boo
 		file_name(name, ref, local->hv.domid, true);
 		fd = openat(at, name, access);
 	}
-	if (fd < 0)
+	if (fd < 0) {
 		fd = -errno;
+	} else if (!local_made_here(at, fd)) {
+		close(fd);
+		fd = -EINVAL;
+	}
 	close(at);
 	return fd;
 }

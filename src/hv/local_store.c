@@ -238,16 +238,27 @@ static int make_alive(const struct local *local, int at, const char *name)
 	return fd;
 }
 
-/* The entries of a process that had our place before us. */
-static int remove_stale_entry(void *data, const char *name)
+struct removal {
+	const struct local *local;
+	uint32_t instance;
+};
+
+static int remove_entry(void *data, const char *name)
 {
-	const struct local *local = data;
+	const struct removal *removal = data;
 	struct local_entry entry;
 
-	if (local_entry_parse(name, &entry) && entry.domid == local->hv.domid &&
-		entry.instance == local->instance)
-		unlinkat(local->dir_fd, name, 0);
+	if (local_entry_parse(name, &entry) && entry.domid == removal->local->hv.domid &&
+		entry.instance == removal->instance)
+		unlinkat(removal->local->dir_fd, name, 0);
 	return 0;
+}
+
+void local_remove_entries(const struct local *local, uint32_t instance)
+{
+	struct removal removal = {local, instance};
+
+	local_each(local->dir_fd, remove_entry, &removal);
 }
 
 /* The other domain that lives here by our name, if there is one. */
@@ -279,7 +290,7 @@ int local_enter(struct local *local, const char *name)
 	uint16_t rival = 0;
 	int error;
 
-	local_each(local->dir_fd, remove_stale_entry, local);
+	local_remove_entries(local, local->instance); /* of whoever had our place before */
 	snprintf(local->entry, sizeof local->entry, "%u.%" PRIu32 "%s%s", local->hv.domid,
 		local->instance, name ? "=" : "", name ? name : "");
 	local->alive_fd = make_alive(local, local->dir_fd, local->entry);
@@ -297,12 +308,6 @@ int local_enter(struct local *local, const char *name)
 }
 
 /* Endpoints. */
-
-/* A name that can be a file's; what an endpoint may be called is decided above the seam. */
-static bool file_name_valid(const char *name)
-{
-	return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < LOCAL_NAME_MAX;
-}
 
 static struct local_serving *find_serving(struct local *local, const char *endpoint)
 {
@@ -400,7 +405,7 @@ int local_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 	pid_t pid = 0;
 	int error;
 
-	if (!file_name_valid(endpoint))
+	if (!local_name_valid(endpoint))
 		return -EINVAL;
 	serving = new_serving(endpoint);
 	if (!serving)
@@ -436,20 +441,29 @@ void local_unserve_all(struct local *local)
 		local_unserve(&local->hv, serving->endpoint);
 }
 
-/* An endpoint that nobody holds the lock of was left by a process that was killed. */
 static int sweep_endpoint(void *data, const char *name)
 {
-	struct local_serving *serving = new_serving(name);
+	struct local *local = data;
+	struct local_serving *serving;
+	int at = local_open_endpoint(local, local->hv.domid, name);
+	int alive;
 
-	if (!serving)
-		return -ENOMEM;
-	if (take_endpoint(data, serving, NULL) == 0)
-		leave_endpoint(data, serving);
+	if (at < 0)
+		return 0;
+	alive = local_alive_open(at);
+	close(at);
+	if (alive >= 0) {
+		close(alive);
+		return 0;
+	}
+	serving = new_serving(name);
+	if (serving && take_endpoint(local, serving, NULL) == 0)
+		leave_endpoint(local, serving);
 	free_serving(serving);
 	return 0;
 }
 
-void local_sweep(struct local *local)
+void local_sweep_endpoints(struct local *local)
 {
 	int store = local_open_dir(local->domain_fd, LOCAL_STORE);
 
@@ -519,7 +533,7 @@ int local_open_endpoint(const struct local *local, uint16_t owner, const char *e
 {
 	int domain, store, fd;
 
-	if (!file_name_valid(endpoint))
+	if (!local_name_valid(endpoint))
 		return -ENOENT;
 	domain = local_open_domain(local, owner);
 	if (domain < 0)

@@ -2,20 +2,8 @@
 /*
  * local_watch.c: being told about changes of the store.
  *
- * A watch of a node has a path below DIR: N, v1, ENDPOINT.  Its directory may not be there yet, and
- * may go and come back.  So two directories are watched with inotify: the deepest that exists, for
- * what appears in it, and its parent, for the going of that one.  (A directory that is removed
- * while anybody has it open says nothing itself before it is closed; its parent does.)  Each is
- * watched before we look for the next one in it, so nothing is missed in between.  A watch of the
- * names has an empty path: its directory is DIR, in which every process has its entry.
- *
- * inotify does not see a process end.  So a watch also has the FIFOs of the processes that matter
- * to it open for reading (its lives); epoll reports the hang-up when the last writer goes, however
- * it goes.
- *
  * An event makes a watch pending; pending watches look again where they stand, and then fire.  They
- * keep no history.  inotify has one watch a directory and process, whoever asked for it, so
- * directories are shared by their watch descriptor.
+ * keep no history.  What they look at, and why no change is missed, is in local_look.c.
  *
  * What another domain can do with its directory is to change it all the time.  The events of one
  * dispatch are one call of a watch, and after WAKES_MAX wake-ups within a window we do not look at
@@ -34,62 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HASH_FUNCTION HASH_FNV /* the default one falls through cases, which clang warns about */
-#include <uthash.h>
+#include "local_watch.h"
 
-#include "local.h"
-
-#define LEVELS      3     /* directories in the path of a node: N, v1, ENDPOINT */
 #define WINDOW_MS   100   /* in which at most ... */
 #define WAKES_MAX   32    /* ... wake-ups are let through */
 #define RETRY_MS    1000  /* until a watch that could not be set up is tried again */
 #define EVENTS_SIZE 16384 /* bytes of inotify events a dispatch */
-#define CHANGES     (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
-
-/* A directory, by inotify's watch descriptor, and who is interested in it. */
-struct local_watched {
-	int wd;
-	LIST_HEAD(, spot) spots;
-	UT_hash_handle hh;
-};
-
-/* The interest of a watch in the directory at `level` of its path; 0 is DIR. */
-struct spot {
-	struct local_watch *watch;
-	struct local_watched *directory; /* NULL: none */
-	int level;
-	LIST_ENTRY(spot) link;
-};
-
-/* A process that a watch wants to know the end of: a FIFO, open for reading. */
-struct life {
-	struct local_watch *watch;
-	int fd;
-	UT_hash_handle hh;
-	char name[LOCAL_NAME_MAX]; /* the FIFO's, in the deepest directory of the path */
-};
-
-struct local_watch {
-	struct hv_watch watch;
-
-	/* What is watched; never changes. */
-	uint16_t owner;
-	int depth; /* directories in the path: LEVELS, or 0 for the names */
-	char path[LEVELS][LOCAL_NAME_MAX];
-	char node[LOCAL_NAME_MAX]; /* the name of our node */
-
-	/* What stands now. */
-	struct spot spots[LEVELS + 1];
-	struct life *lives; /* by name */
-
-	/* What is to be done. */
-	bool pending; /* fires at the next dispatch ... */
-	bool look;    /* ... after it has looked again, ... */
-	bool moved;   /* ... at its directories, too */
-	bool failed;  /* looking failed; tried again after a while */
-	TAILQ_ENTRY(local_watch) pending_link;
-	TAILQ_ENTRY(local_watch) link;
-};
 
 static uint64_t now_ms(void)
 {
@@ -97,11 +35,6 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static struct local *watch_local(const struct local_watch *watch)
-{
-	return (struct local *)watch->watch.hv;
 }
 
 /* Pending watches, and the timer that makes hv_fd() readable for them. */
@@ -131,7 +64,7 @@ static void plan(struct local_watching *w)
 
 static void make_pending(struct local_watch *watch)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 
 	if (watch->pending)
 		return;
@@ -148,240 +81,13 @@ static void look_again(struct local_watch *watch, bool moved)
 
 static void set_failed(struct local_watch *watch, bool failed)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 
 	if (failed && !watch->failed)
 		w->failed++;
 	if (!failed && watch->failed)
 		w->failed--;
 	watch->failed = failed;
-}
-
-/* Lives. */
-
-static void drop_life(struct life *life)
-{
-	HASH_DEL(life->watch->lives, life);
-	close(life->fd); /* which takes it out of the epoll set */
-	free(life);
-}
-
-static void drop_lives(struct local_watch *watch)
-{
-	struct life *life, *next;
-
-	HASH_ITER(hh, watch->lives, life, next)
-	{
-		drop_life(life);
-	}
-}
-
-static struct life *find_life(struct local_watch *watch, const char *name)
-{
-	struct life *life;
-
-	HASH_FIND_STR(watch->lives, name, life);
-	return life;
-}
-
-/* Takes over `fd`. */
-static int add_life(struct local_watch *watch, const char *name, int fd)
-{
-	/* No events are asked for: the hang-up is always reported. */
-	struct epoll_event event = {.events = 0};
-	struct life *life = calloc(1, sizeof *life);
-	int error;
-
-	if (!life) {
-		close(fd);
-		return -ENOMEM;
-	}
-	life->watch = watch;
-	life->fd = fd;
-	strcpy(life->name, name); /* fits: names of ours alone come here */
-	event.data.ptr = life;
-	if (epoll_ctl(watch_local(watch)->watching.changes, EPOLL_CTL_ADD, fd, &event)) {
-		error = -errno;
-		close(fd);
-		free(life);
-		return error;
-	}
-	HASH_ADD_STR(watch->lives, name, life);
-	return 0;
-}
-
-/* The server of the node's endpoint, in its directory. */
-static int look_for_server(struct local_watch *watch, int at)
-{
-	int fd;
-
-	if (find_life(watch, LOCAL_ALIVE))
-		return 0;
-	fd = local_alive_open(at);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	return add_life(watch, LOCAL_ALIVE, fd);
-}
-
-static int look_for_entry(void *data, const char *name)
-{
-	struct local_watch *watch = data;
-	struct local_entry entry;
-	int fd;
-
-	if (!local_entry_parse(name, &entry) || find_life(watch, name))
-		return 0;
-	fd = local_entry_open(watch_local(watch), name);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	return add_life(watch, name, fd);
-}
-
-/* Directories. */
-
-static void leave_spot(struct spot *spot)
-{
-	struct local_watching *w = &watch_local(spot->watch)->watching;
-	struct local_watched *directory = spot->directory;
-
-	if (!directory)
-		return;
-	LIST_REMOVE(spot, link);
-	spot->directory = NULL;
-	if (!LIST_EMPTY(&directory->spots))
-		return;
-	HASH_DEL(w->directories, directory);
-	inotify_rm_watch(w->inotify, directory->wd); /* fails if the directory itself is gone */
-	free(directory);
-}
-
-static int open_inotify(struct local *local)
-{
-	struct local_watching *w = &local->watching;
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-	int error = 0;
-
-	if (w->inotify >= 0)
-		return 0;
-	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (w->inotify < 0)
-		return -errno;
-	if (epoll_ctl(w->changes, EPOLL_CTL_ADD, w->inotify, &event)) {
-		error = -errno;
-		close(w->inotify);
-		w->inotify = -1;
-	}
-	return error;
-}
-
-/* inotify wants a path.  This one names the directory that we have checked and opened. */
-static int watch_directory(const struct local *local, int fd)
-{
-	char path[LOCAL_NAME_MAX];
-	int wd;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	wd = inotify_add_watch(local->watching.inotify, path, CHANGES | IN_ONLYDIR);
-	return wd < 0 ? -errno : wd;
-}
-
-static int take_spot(struct spot *spot, int fd)
-{
-	struct local *local = watch_local(spot->watch);
-	struct local_watched *directory;
-	int wd = watch_directory(local, fd);
-
-	if (wd < 0)
-		return wd;
-	if (spot->directory && spot->directory->wd == wd)
-		return 0;
-	leave_spot(spot);
-	HASH_FIND_INT(local->watching.directories, &wd, directory);
-	if (!directory) {
-		directory = calloc(1, sizeof *directory);
-		if (!directory) {
-			inotify_rm_watch(local->watching.inotify, wd);
-			return -ENOMEM;
-		}
-		directory->wd = wd;
-		HASH_ADD_INT(local->watching.directories, wd, directory);
-	}
-	spot->directory = directory;
-	LIST_INSERT_HEAD(&directory->spots, spot, link);
-	return 0;
-}
-
-/* The directory below level `level` of the path, which is open as `at`. */
-static int open_next(const struct local_watch *watch, int level, int at)
-{
-	int fd;
-
-	if (level == 0)
-		return local_open_domain(watch_local(watch), watch->owner);
-	fd = local_open_dir(at, watch->path[level]);
-	return fd;
-}
-
-/*
- * Goes down the path as far as it exists, and watches the last two directories.  Returns the
- * deepest directory, for the caller to close, if that is the whole path; else -ENOENT.
- */
-static int go_down(struct local_watch *watch)
-{
-	int at = local_open_dir(watch_local(watch)->dir_fd, ".");
-	int level = 0, error, next;
-
-	if (at < 0)
-		return at;
-	for (;;) {
-		error = take_spot(&watch->spots[level], at);
-		if (error || level == watch->depth)
-			break;
-		next = open_next(watch, level, at);
-		if (next < 0) {
-			error = local_absent(next) ? -ENOENT : next;
-			break;
-		}
-		close(at);
-		at = next;
-		level++;
-	}
-	for (int i = 0; i <= LEVELS; i++)
-		if (i > level || i < level - 1)
-			leave_spot(&watch->spots[i]);
-	if (!error)
-		return at;
-	close(at);
-	return error;
-}
-
-/* As go_down(), but all directories stand where they stood. */
-static int go_back(const struct local_watch *watch)
-{
-	const struct local *local = watch_local(watch);
-
-	if (!watch->spots[watch->depth].directory)
-		return -ENOENT;
-	if (watch->depth == 0)
-		return local_open_dir(local->dir_fd, ".");
-	return local_open_endpoint(local, watch->owner, watch->path[LEVELS - 1]);
-}
-
-/* Looks where things stand, so that the next change will be noticed. */
-static int look(struct local_watch *watch)
-{
-	struct local *local = watch_local(watch);
-	int error = open_inotify(local);
-	int at;
-
-	if (error)
-		return error;
-	at = watch->moved ? go_down(watch) : go_back(watch);
-	if (at < 0)
-		return local_absent(at) ? 0 : at;
-	error = watch->depth ? look_for_server(watch, at) : local_each(at, look_for_entry, watch);
-	close(at);
-	return error;
 }
 
 static void fail_to_watch(struct local *local, int error)
@@ -409,10 +115,10 @@ static void refresh(struct local_watch *watch)
 
 	if (!watch->look)
 		return;
-	error = look(watch);
+	error = local_look(watch);
 	set_failed(watch, error != 0);
 	if (error) {
-		fail_to_watch(watch_local(watch), error);
+		fail_to_watch(local_watch_local(watch), error);
 		watch->moved = true;
 		return;
 	}
@@ -422,7 +128,7 @@ static void refresh(struct local_watch *watch)
 /* Events. */
 
 /* What happened to `name` in the directory of that spot matters to its watch. */
-static bool concerns(const struct spot *spot, const char *name)
+static bool concerns(const struct local_spot *spot, const char *name)
 {
 	const struct local_watch *watch = spot->watch;
 	struct local_entry entry;
@@ -434,33 +140,33 @@ static bool concerns(const struct spot *spot, const char *name)
 	return strcmp(name, watch->node) == 0 || strcmp(name, LOCAL_ALIVE) == 0;
 }
 
-static void spot_changed(struct spot *spot, const char *name)
+static void spot_changed(struct local_spot *spot, const char *name)
 {
-	struct life *life;
+	struct local_life *life;
 
 	if (!concerns(spot, name))
 		return;
 	if (spot->level < spot->watch->depth) {
-		drop_lives(spot->watch);
+		local_lives_drop(spot->watch);
 		look_again(spot->watch, true);
 		return;
 	}
-	life = find_life(spot->watch, name);
+	life = local_life_find(spot->watch, name);
 	if (life)
-		drop_life(life); /* that FIFO has gone, or another one is in its place */
+		local_life_drop(life); /* that FIFO has gone, or another one is in its place */
 	look_again(spot->watch, false);
 }
 
 /* The directory is gone, and inotify's watch with it. */
 static void directory_gone(struct local_watching *w, struct local_watched *directory)
 {
-	struct spot *spot;
+	struct local_spot *spot;
 
 	HASH_DEL(w->directories, directory);
 	while ((spot = LIST_FIRST(&directory->spots))) {
 		LIST_REMOVE(spot, link);
 		spot->directory = NULL;
-		drop_lives(spot->watch);
+		local_lives_drop(spot->watch);
 		look_again(spot->watch, true);
 	}
 	free(directory);
@@ -471,7 +177,7 @@ static void everything_changed(struct local_watching *w)
 	struct local_watch *watch;
 
 	TAILQ_FOREACH (watch, &w->all, link) {
-		drop_lives(watch);
+		local_lives_drop(watch);
 		look_again(watch, true);
 	}
 }
@@ -479,7 +185,7 @@ static void everything_changed(struct local_watching *w)
 static void handle_event(struct local_watching *w, const struct inotify_event *event)
 {
 	struct local_watched *directory;
-	struct spot *spot;
+	struct local_spot *spot;
 
 	if (event->mask & IN_Q_OVERFLOW) {
 		everything_changed(w);
@@ -519,14 +225,14 @@ static void collect(struct local_watching *w)
 	bool changed = false;
 
 	for (int i = 0; i < count; i++) {
-		struct life *life = events[i].data.ptr;
+		struct local_life *life = events[i].data.ptr;
 
 		if (!life) {
 			changed = true;
 			continue;
 		}
 		look_again(life->watch, false);
-		drop_life(life);
+		local_life_drop(life);
 	}
 	if (changed)
 		read_events(w);
@@ -626,7 +332,7 @@ static struct local_watch *watch_new(struct hv *hv, hv_watch_fn *fn, void *data)
 	watch->watch.hv = hv;
 	watch->watch.fn = fn;
 	watch->watch.data = data;
-	for (int i = 0; i <= LEVELS; i++) {
+	for (int i = 0; i <= LOCAL_LEVELS; i++) {
 		watch->spots[i].watch = watch;
 		watch->spots[i].level = i;
 	}
@@ -636,20 +342,18 @@ static struct local_watch *watch_new(struct hv *hv, hv_watch_fn *fn, void *data)
 static void watch_drop(struct local_watch *watch)
 {
 	set_failed(watch, false);
-	drop_lives(watch);
-	for (int i = 0; i <= LEVELS; i++)
-		leave_spot(&watch->spots[i]);
+	local_look_away(watch);
 	free(watch);
 }
 
 /* Sets it up and lets it fire once. */
 static int watch_start(struct local_watch *watch, struct hv_watch **result)
 {
-	struct local *local = watch_local(watch);
+	struct local *local = local_watch_local(watch);
 	int error;
 
 	watch->moved = true;
-	error = look(watch);
+	error = local_look(watch);
 	if (error) {
 		fail_to_watch(local, error);
 		watch_drop(watch);
@@ -668,13 +372,13 @@ int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_wat
 {
 	struct local_watch *w;
 
-	if (strlen(endpoint) >= LOCAL_NAME_MAX)
+	if (!local_name_valid(endpoint))
 		return -EINVAL;
 	w = watch_new(hv, fn, data);
 	if (!w)
 		return -ENOMEM;
 	w->owner = owner;
-	w->depth = LEVELS;
+	w->depth = LOCAL_LEVELS;
 	snprintf(w->path[0], LOCAL_NAME_MAX, "%u", owner);
 	strcpy(w->path[1], LOCAL_STORE);
 	strcpy(w->path[2], endpoint);
@@ -692,7 +396,7 @@ int local_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watc
 void local_watch_free(struct hv_watch *watch)
 {
 	struct local_watch *w = (struct local_watch *)watch;
-	struct local_watching *watching = &watch_local(w)->watching;
+	struct local_watching *watching = &local_watch_local(w)->watching;
 
 	if (w->pending)
 		TAILQ_REMOVE(&watching->pending, w, pending_link);

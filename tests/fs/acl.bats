@@ -120,13 +120,13 @@ rejects() {
 
 @test "a sender waiting for room is refused when the permission is taken back" {
   pair ring=4096
-  same "$(op 2/peers/1 w+nonblock until=1000)" "until 4 EAGAIN"
+  fill_ring 2 1
   start_op writer 2/peers/1 w write=late
   blocked writer
   echo "deny 2" > 1/acl
   finish writer
   same "$output" "write EACCES"
-  same "$(op 1/inbox r+nonblock drain)" "drain 4 EAGAIN"
+  same "$(op 1/inbox r+nonblock drain)" "drain 8 EAGAIN"
 }
 
 @test "the old table holds until the first write, or until close if nothing is written" {
@@ -190,7 +190,6 @@ rejects() {
   start_domain 1
   rejects EINVAL $'allow 3\nallow 4\nallwo 5\n'
   grep 'line 3' log/1
-  grep 'allwo' log/1
 }
 
 @test "a shell's echo of a bad rule fails and leaves the table as it was" {

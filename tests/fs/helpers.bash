@@ -163,6 +163,11 @@ pair() {
   permit 2 1
 }
 
+# fill_ring FROM TO: fills a ring of 4096 bytes to the last one, with 8 messages of 500.
+fill_ring() {
+  same "$(op "$1/peers/$2" w+nonblock until=500)" "until 8 EAGAIN"
+}
+
 # work N: how often the sivcfs of domain N has run so far: context switches of all its threads, and
 # clock ticks of CPU time.  Two equal answers: it did not run in between.
 work() {

@@ -6,7 +6,7 @@ load helpers
 # The receiver's ring is full, so that a writer waits.
 full_pair() {
   pair ring=4096
-  op 2/peers/1 w+nonblock until=1000
+  fill_ring 2 1
 }
 
 @test "a reader that waits ends by kill -9, by Ctrl-C and by SIGTERM, and loses nothing" {
@@ -30,7 +30,7 @@ full_pair() {
     blocked writer
     ends_by $signal writer
   done
-  same "$(op 1/inbox r+nonblock drain)" "drain 4 EAGAIN"
+  same "$(op 1/inbox r+nonblock drain)" "drain 8 EAGAIN"
   printf wanted > 2/peers/1
   same "$(op 1/inbox r+nonblock read read)" $'read 6 wanted\nread EAGAIN'
 }
@@ -49,7 +49,7 @@ full_pair() {
   blocked second
   ends_by KILL first
   ends_by KILL second
-  same "$(op 1/inbox r+nonblock drain)" "drain 4 EAGAIN"
+  same "$(op 1/inbox r+nonblock drain)" "drain 8 EAGAIN"
 }
 
 @test "a writer with O_NONBLOCK is not held up by one that waits" {
@@ -84,7 +84,7 @@ full_pair() {
     start_op "writer$i" 2/peers/1 w "write=message$i"
     blocked "writer$i"
   done
-  op 1/inbox r+nonblock read read read read > /dev/null
+  op 1/inbox r+nonblock drain > /dev/null
   for i in 1 2 3; do
     finish "writer$i"
     same "$output" "write 8"
@@ -220,12 +220,12 @@ sleeps() {
   full_pair
   start_op reader 1/inbox r+nonblock drain pause nonblock=0 read
   shows reader pause
-  op 2/peers/1 w+nonblock until=1000
+  fill_ring 2 1
   start_op writer 2/peers/1 w fill=1000
   next reader
   shows writer "fill 1000"
   finish writer
-  op 2/peers/1 w+nonblock until=1000
+  fill_ring 2 1
   start_op writer 2/peers/1 w fill=1000
   blocked writer
   kill_domain 1
@@ -273,11 +273,11 @@ sleeps() {
   start_domain 3 ring=4096
   permit 3 2
   kill -STOP "${domain_pid[1]}"
-  op 2/peers/1 w+nonblock until=1000
+  fill_ring 2 1
   start_op writer 2/peers/1 w fill=1000
   "$build/tests/await" blocked "${job_pid[writer]}"
   same "$(op 2/peers/3 w write=x)" "write 1"
   ends_by KILL writer
   kill -CONT "${domain_pid[1]}"
-  same "$(op 1/inbox r+nonblock drain)" "drain 4 EAGAIN"
+  same "$(op 1/inbox r+nonblock drain)" "drain 8 EAGAIN"
 }

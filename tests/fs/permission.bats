@@ -59,7 +59,7 @@ user_op() {
 
 @test "modes hold also while writers wait, for each who opens the file" {
   pair ring=4096
-  op 2/peers/1 w+nonblock until=1000
+  fill_ring 2 1
   for i in 1 2; do
     start_op "writer$i" 2/peers/1 w fill=1000
     blocked "writer$i"

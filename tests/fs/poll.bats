@@ -68,7 +68,7 @@ load helpers
 @test "peers/N is ready for writing while there is room, and when there is room again" {
   pair ring=4096
   same "$(op 2/peers/1 w+nonblock poll=out write=x poll=out)" $'poll out\nwrite 1\npoll out'
-  op 2/peers/1 w+nonblock until=100
+  fill_ring 2 1
   start_op poller 2/peers/1 w+nonblock poll=out "poll=out:$((patience * 1000))" write=room
   shows poller "poll -"
   blocked poller
@@ -86,7 +86,7 @@ load helpers
 
 @test "a poller for writing is woken when the permission is taken back" {
   pair ring=4096
-  op 2/peers/1 w+nonblock until=100
+  fill_ring 2 1
   start_op poller 2/peers/1 w+nonblock "poll=out:$((patience * 1000))" write=x
   blocked poller
   echo "deny 2" > 1/acl
@@ -97,7 +97,7 @@ write EACCES$"
 
 @test "a poller for writing is woken when the receiver ends" {
   pair ring=4096
-  op 2/peers/1 w+nonblock until=100
+  fill_ring 2 1
   start_op poller 2/peers/1 w+nonblock "poll=out:$((patience * 1000))" write=x
   blocked poller
   kill_domain 1

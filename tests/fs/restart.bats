@@ -38,7 +38,7 @@ ends=(stop_domain kill_domain)
 @test "a writer that waits gets EPIPE when the receiver ends" {
   for end in "${ends[@]}"; do
     pair ring=4096
-    op 2/peers/1 w+nonblock until=1000
+    fill_ring 2 1
     start_op writer 2/peers/1 w fill=1000
     blocked writer
     $end 1

@@ -132,7 +132,7 @@ waits_in_mount() {
 @test "dd oflag=nonblock sends, and fails when the ring is full" {
   pair ring=4096
   sends "echo '$text' | dd of=2/peers/1 oflag=nonblock conv=notrunc status=none"
-  op 2/peers/1 w+nonblock until=100
+  fill_ring 2 1
   run limit bash -c "echo '$text' | dd of=2/peers/1 oflag=nonblock status=none"
   same "$status" 1
   like "$output" "Resource temporarily unavailable"

@@ -50,6 +50,7 @@ static inline bool tap_is(
 	tap_ok(got == want, file, line, "%s", what);
 	if (got != want)
 		printf("# got %lld, want %lld\n", got, want);
+	fflush(stdout);
 	return got == want;
 }
 

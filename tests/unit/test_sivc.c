@@ -16,6 +16,8 @@
 
 #define RING 4096u
 
+static uint32_t spin; /* of the domains that are opened next */
+
 struct world {
 	char dir[64];
 	struct sivc *a, *b; /* domains 1 and 2 */
@@ -24,8 +26,12 @@ struct world {
 
 static struct sivc *domain_open(const char *dir, int domid, const char *name)
 {
-	struct sivc_config config = {
-		.backend = "local", .dir = dir, .domid = domid, .name = name, .ring = RING};
+	struct sivc_config config = {.backend = "local",
+		.dir = dir,
+		.domid = domid,
+		.name = name,
+		.ring = RING,
+		.spin = spin};
 	struct sivc *sivc = NULL;
 
 	sivc_open(&config, &sivc);
@@ -386,5 +392,9 @@ int main(void)
 	test_waiters();
 	test_acl_text();
 	test_bad_settings();
+	spin = 50;
+	test_order();
+	test_turns();
+	test_waiters();
 	return done_testing();
 }
