@@ -66,14 +66,15 @@ mounts_in_work() {
   awk -v work="$work/" 'index($5, work) == 1 { print $5 }' /proc/self/mountinfo | tac
 }
 
-# Processes that run, stand in or were given a path of our directory, which no others can know.
+# Processes that run a file of our directory, stand in it, have one open or were given its path, which
+# no others can know.
 processes_in_work() {
   local process pid
   for process in /proc/[0-9]*; do
     pid=${process#/proc/}
     [[ $pid != "$$" && $pid != "$BASHPID" ]] || continue
-    if [[ $(readlink "$process/cwd" "$process/exe" 2> /dev/null) == *"$work/"* ]] \
-      || grep -qsF "$work/" "$process/cmdline"; then
+    if grep -qsF "$work/" "$process/cmdline" || [[ -n $(find "$process/cwd" "$process/exe" \
+      "$process/fd" -lname "$work/*" 2> /dev/null) ]]; then
       echo "$pid"
     fi
   done

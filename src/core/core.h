@@ -23,6 +23,9 @@ struct sivc {
 	struct loop loop;
 	struct loop_fd *hv_handle; /* the store's descriptor, always in the loop */
 	bool in_store;             /* sivc_look_at_store is running */
+	bool stale;                /* this domain was restored: what hv has is gone; reopen.c */
+	struct loop_timer reopen;
+	struct hv_config config; /* for opening it again; its strings are ours */
 	char name[HV_NAME_MAX + 1];
 	uint32_t ring;    /* bytes */
 	uint32_t max_msg; /* bytes */
@@ -75,6 +78,13 @@ struct sivc_endpoint {
 /* Takes in what the store has to say, so that an answer is not older than the question. */
 void sivc_look_at_store(struct sivc *sivc);
 
+/* Takes over a handle of the hypervisor; gives it back. */
+int sivc_connect(struct sivc *sivc, struct hv *hv);
+void sivc_disconnect(struct sivc *sivc);
+
+/* reopen.c: hv_dispatch has said -ESTALE. */
+void sivc_reopen_later(struct sivc *sivc);
+
 /* Somebody's message may have come, or a waiter: gives messages to waiters, in turn. */
 void endpoint_serve(struct sivc_endpoint *ep);
 
@@ -85,7 +95,14 @@ bool endpoint_rest(struct sivc_endpoint *ep);
 
 /* table.c.  A domain that was opened by number is one that `allow *` is about. */
 void table_peer_opened(struct sivc_endpoint *ep);
+/* Around a change of the hypervisor's handles. */
+void table_suspend(struct sivc_endpoint *ep);
+int table_resume(struct sivc_endpoint *ep);
 void table_deinit(struct sivc_endpoint *ep);
+
+/* endpoint.c: the same. */
+void endpoint_suspend(struct sivc_endpoint *ep);
+int endpoint_resume(struct sivc_endpoint *ep);
 
 /* From the kernel's generator; never 0. */
 uint64_t nonce_draw(void);

@@ -326,11 +326,63 @@ static bool name_valid(const char *name)
 	return n > 0 && n <= SIVC_ENDPOINT_MAX && name[n] == '\0';
 }
 
+static int serve(struct sivc_endpoint *ep, pid_t *holder)
+{
+	struct hv *hv = ep->sivc->hv;
+	pid_t pid = 0;
+	int r = hv_serve(hv, ep->name, &pid);
+
+	if (r == -EBUSY) {
+		hv_log(hv, LOG_ERR, "endpoint %s of domain %u is already served by process %d",
+			ep->name, hv_domid(hv), (int)pid);
+		if (holder)
+			*holder = pid;
+	}
+	if (r < 0)
+		return r;
+	r = hv_events_new(hv, &ep->in_events);
+	if (r == 0)
+		r = hv_events_new(hv, &ep->out_events);
+	return r;
+}
+
+static void unserve(struct sivc_endpoint *ep)
+{
+	loop_remove(&ep->sivc->loop, ep->in_handle);
+	loop_remove(&ep->sivc->loop, ep->out_handle);
+	ep->in_handle = ep->out_handle = NULL;
+	hv_events_free(ep->in_events);
+	hv_events_free(ep->out_events);
+	ep->in_events = ep->out_events = NULL;
+	hv_unserve(ep->sivc->hv, ep->name);
+}
+
+void endpoint_suspend(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	table_suspend(ep);
+	HASH_ITER(hh, ep->inbounds, in, next)
+	inbound_suspend(in);
+	outbound_suspend_all(ep);
+	unserve(ep);
+}
+
+int endpoint_resume(struct sivc_endpoint *ep)
+{
+	int r = serve(ep, NULL);
+
+	if (r == 0 && ep->waiting > 0)
+		r = listen_for_events(ep);
+	if (r == 0)
+		r = table_resume(ep);
+	return r < 0 ? r : outbound_resume_all(ep);
+}
+
 int sivc_endpoint_open(
 	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint)
 {
 	struct sivc_endpoint *ep;
-	pid_t pid = 0;
 	int r;
 
 	if (!name_valid(name)) {
@@ -342,22 +394,10 @@ int sivc_endpoint_open(
 	LIST_FOREACH (ep, &sivc->endpoints, link)
 		if (strcmp(ep->name, name) == 0)
 			return -EEXIST;
-	r = hv_serve(sivc->hv, name, &pid);
-	if (r == -EBUSY) {
-		hv_log(sivc->hv, LOG_ERR,
-			"endpoint %s of domain %u is already served by process %d", name,
-			hv_domid(sivc->hv), (int)pid);
-		if (holder)
-			*holder = pid;
-	}
-	if (r < 0)
-		return r;
 
 	ep = calloc(1, sizeof(*ep));
-	if (!ep) {
-		hv_unserve(sivc->hv, name);
+	if (!ep)
 		return -ENOMEM;
-	}
 	ep->sivc = sivc;
 	strcpy(ep->name, name); /* name_valid: it fits */
 	acl_init(&ep->acl);
@@ -365,9 +405,7 @@ int sivc_endpoint_open(
 	TAILQ_INIT(&ep->lookout);
 	TAILQ_INIT(&ep->waiters);
 	LIST_INSERT_HEAD(&sivc->endpoints, ep, link);
-	r = hv_events_new(sivc->hv, &ep->in_events);
-	if (r == 0)
-		r = hv_events_new(sivc->hv, &ep->out_events);
+	r = serve(ep, holder);
 	if (r < 0) {
 		sivc_endpoint_close(ep);
 		return r;
@@ -391,11 +429,7 @@ void sivc_endpoint_close(struct sivc_endpoint *ep)
 		inbound_free(in);
 	}
 	outbound_free_all(ep);
-	loop_remove(&ep->sivc->loop, ep->in_handle);
-	loop_remove(&ep->sivc->loop, ep->out_handle);
-	hv_events_free(ep->in_events);
-	hv_events_free(ep->out_events);
-	hv_unserve(ep->sivc->hv, ep->name);
+	unserve(ep);
 	LIST_REMOVE(ep, link);
 	free(ep);
 }

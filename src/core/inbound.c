@@ -236,17 +236,16 @@ static uint32_t drain(struct inbound *in)
 	return final;
 }
 
-static void revoke(struct inbound *in, enum sivc_verdict verdict)
+/* Tells P the verdict, and takes the ring back; `keep`: with what P has sent. */
+static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 {
-	uint32_t final = 0;
+	uint32_t final = in->rx.cons;
 
 	if (!in->owner.page)
 		return;
 	page_revoke_begin(&in->owner);
-	if (in->data && verdict == SIVC_VERDICT_REFUSED)
+	if (in->data && keep)
 		final = drain(in);
-	else if (in->data)
-		final = in->rx.cons;
 	page_revoke_end(&in->owner, verdict, in->ring_nonce, final);
 	if (in->data)
 		in->ep->rings_revoked++;
@@ -365,7 +364,15 @@ int inbound_permit(struct inbound *in)
 void inbound_refuse(struct inbound *in)
 {
 	if (in->permitted)
-		revoke(in, SIVC_VERDICT_REFUSED);
+		revoke(in, SIVC_VERDICT_REFUSED, true);
+	in->permitted = false;
+	in->breached = false;
+}
+
+void inbound_suspend(struct inbound *in)
+{
+	revoke(in, SIVC_VERDICT_CLOSED, true);
+	page_close(in);
 	in->permitted = false;
 	in->breached = false;
 }
@@ -376,7 +383,7 @@ void inbound_free(struct inbound *in)
 
 	if (!in)
 		return;
-	revoke(in, SIVC_VERDICT_CLOSED);
+	revoke(in, SIVC_VERDICT_CLOSED, false);
 	page_close(in);
 	inbound_queue(in, INBOUND_IDLE);
 	while ((saved = TAILQ_FIRST(&in->saved)) != NULL) {

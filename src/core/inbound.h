@@ -85,6 +85,8 @@ void inbound_free(struct inbound *in); /* tells P that the endpoint is closed */
 /* 0 if it is permitted already and in order.  -ENOSPC */
 int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in);
+/* Before the hypervisor's handles are closed: gives up page and ring, keeps what P has sent. */
+void inbound_suspend(struct inbound *in);
 
 /* The next message, in place.  -EAGAIN: none; -EPROTO: none, and P broke the protocol. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);

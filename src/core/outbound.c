@@ -197,6 +197,12 @@ static void on_watch(void *data)
 	outbound_run(out);
 }
 
+static int watch_start(struct outbound *out)
+{
+	return hv_watch_node(
+		out->ep->sivc->hv, out->domid, out->ep->name, on_watch, out, &out->watch);
+}
+
 /* R's process has ended: its kernel cleared the byte, or the watch said so. */
 static bool receiver_ended(const struct outbound *out)
 {
@@ -224,6 +230,9 @@ static void update_page(struct outbound *out)
 /* 0: linked, and permitted a moment ago.  Else the error of a send. */
 static int outbound_update(struct outbound *out)
 {
+	/* What we have mapped may be gone; after sivc_reopen we know. */
+	if (out->ep->sivc->stale)
+		return -EAGAIN;
 	if (out->state != OUTBOUND_LINKED)
 		sivc_look_at_store(out->ep->sivc); /* what was published before we were asked */
 	if (out->stale)
@@ -445,6 +454,8 @@ static bool sleep_for_room(struct outbound *out)
 {
 	bool sleep = true;
 
+	if (out->ep->sivc->stale)
+		return true; /* outbound_resume_all goes on */
 	if (out->state != OUTBOUND_LINKED)
 		return false; /* let them fail */
 	if (ring_tx_sleep(&out->tx, need_least(out), &sleep) < 0) {
@@ -509,10 +520,8 @@ static void outbound_run(struct outbound *out)
 	out->running = false;
 }
 
-static int wait_start(struct outbound *out)
+static int wait_start(struct sivc_endpoint *ep)
 {
-	struct sivc_endpoint *ep = out->ep;
-
 	if (ep->out_handle)
 		return 0;
 	return loop_add(&ep->sivc->loop, hv_events_fd(ep->out_events), EPOLLIN, on_out_events, ep,
@@ -540,7 +549,7 @@ int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **res
 	out->stale = true;
 	TAILQ_INIT(&out->sendings);
 	TAILQ_INIT(&out->waiters);
-	r = hv_watch_node(ep->sivc->hv, domid, ep->name, on_watch, out, &out->watch);
+	r = watch_start(out);
 	if (r == 0) {
 		HASH_ADD(hh, ep->outbounds, domid, sizeof(out->domid), out);
 		r = out->hh.tbl ? 0 : -ENOMEM;
@@ -571,6 +580,33 @@ void outbound_free_all(struct sivc_endpoint *ep)
 		HASH_DELETE(hh, ep->outbounds, out);
 		free(out);
 	}
+}
+
+void outbound_suspend_all(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+
+	HASH_ITER(hh, ep->outbounds, out, next)
+	{
+		hv_watch_free(out->watch);
+		out->watch = NULL;
+		node_vanished(out);
+	}
+}
+
+int outbound_resume_all(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+	int r = ep->sending > 0 ? wait_start(ep) : 0;
+
+	HASH_ITER(hh, ep->outbounds, out, next)
+	{
+		if (r == 0)
+			r = watch_start(out);
+		out->stale = true;
+		outbound_run(out);
+	}
+	return r;
 }
 
 int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)
@@ -644,7 +680,7 @@ int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sendin
 		r = changes < CHANGES_MAX ? send_now(out, s) : receiver_breach(out);
 		if (r != -EAGAIN)
 			return r;
-		r = wait_start(out);
+		r = wait_start(ep);
 		if (r < 0)
 			return r;
 		TAILQ_INSERT_TAIL(&out->sendings, s, link);
@@ -677,7 +713,7 @@ int sivc_wait_send(
 	int r = outbound_get(ep, domid, &out);
 
 	if (r == 0)
-		r = wait_start(out);
+		r = wait_start(ep);
 	if (r < 0)
 		return r;
 	waiter->endpoint = ep;

@@ -75,6 +75,9 @@ struct outbound {
 struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid);
 int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **out); /* or make one */
 void outbound_free_all(struct sivc_endpoint *ep);
+/* Around a change of the hypervisor's handles.  Who waits to send goes on waiting. */
+void outbound_suspend_all(struct sivc_endpoint *ep);
+int outbound_resume_all(struct sivc_endpoint *ep);
 void outbound_wait_cancel(struct sivc_waiter *waiter);
 
 #endif

@@ -52,10 +52,11 @@ static void on_store(void *data)
 
 void sivc_look_at_store(struct sivc *sivc)
 {
-	if (sivc->in_store)
+	if (sivc->in_store || sivc->stale)
 		return;
 	sivc->in_store = true;
-	hv_dispatch(sivc->hv);
+	if (hv_dispatch(sivc->hv) == -ESTALE)
+		sivc_reopen_later(sivc);
 	sivc->in_store = false;
 }
 
@@ -68,6 +69,7 @@ static int own_name(struct sivc *sivc, const char *configured)
 		strncpy(sivc->name, configured, HV_NAME_MAX);
 		return 0;
 	}
+	sivc->name[0] = '\0';
 	n = hv_names(sivc->hv, &names);
 	if (n < 0)
 		return n;
@@ -78,17 +80,53 @@ static int own_name(struct sivc *sivc, const char *configured)
 	return 0;
 }
 
-int sivc_open(const struct sivc_config *config, struct sivc **result)
+static char *copy_string(const char *string, bool *failed)
 {
-	struct hv_config hv_config = {
-		.backend = config->backend,
-		.dir = config->dir,
+	char *copy = string ? strdup(string) : NULL;
+
+	*failed = *failed || (string && !copy);
+	return copy;
+}
+
+static int copy_config(struct sivc *sivc, const struct sivc_config *config)
+{
+	bool failed = false;
+
+	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
+	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
+	sivc->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? config->spin : 0;
+	sivc->config = (struct hv_config){
+		.backend = copy_string(config->backend, &failed),
+		.dir = copy_string(config->dir, &failed),
 		.domid = config->domid,
-		.name = config->name,
+		.name = copy_string(config->name, &failed),
 		.log = config->log ? config->log : log_nothing,
 		.log_data = config->log_data,
 	};
+	return failed ? -ENOMEM : 0;
+}
+
+int sivc_connect(struct sivc *sivc, struct hv *hv)
+{
+	int r;
+
+	sivc->hv = hv;
+	r = loop_add(&sivc->loop, hv_fd(hv), EPOLLIN, on_store, sivc, &sivc->hv_handle);
+	return r == 0 ? own_name(sivc, sivc->config.name) : r;
+}
+
+void sivc_disconnect(struct sivc *sivc)
+{
+	loop_remove(&sivc->loop, sivc->hv_handle);
+	hv_close(sivc->hv);
+	sivc->hv_handle = NULL;
+	sivc->hv = NULL;
+}
+
+int sivc_open(const struct sivc_config *config, struct sivc **result)
+{
 	struct sivc *sivc;
+	struct hv *hv;
 	int r = check_config(config);
 
 	if (r < 0)
@@ -97,20 +135,16 @@ int sivc_open(const struct sivc_config *config, struct sivc **result)
 	if (!sivc)
 		return -ENOMEM;
 	LIST_INIT(&sivc->endpoints);
-	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
-	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
-	sivc->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? config->spin : 0;
 	r = loop_init(&sivc->loop);
 	if (r < 0) {
 		free(sivc);
 		return r;
 	}
-	r = hv_open(&hv_config, &sivc->hv);
+	r = copy_config(sivc, config);
 	if (r == 0)
-		r = loop_add(
-			&sivc->loop, hv_fd(sivc->hv), EPOLLIN, on_store, sivc, &sivc->hv_handle);
+		r = hv_open(&sivc->config, &hv);
 	if (r == 0)
-		r = own_name(sivc, config->name);
+		r = sivc_connect(sivc, hv);
 	if (r < 0) {
 		sivc_close(sivc);
 		return r;
@@ -125,9 +159,13 @@ void sivc_close(struct sivc *sivc)
 		return;
 	while (!LIST_EMPTY(&sivc->endpoints))
 		sivc_endpoint_close(LIST_FIRST(&sivc->endpoints));
-	loop_remove(&sivc->loop, sivc->hv_handle);
-	hv_close(sivc->hv);
+	loop_timer_cancel(&sivc->loop, &sivc->reopen);
+	sivc_disconnect(sivc);
 	loop_deinit(&sivc->loop);
+	/* Copied by copy_config. */
+	free((void *)(uintptr_t)sivc->config.backend);
+	free((void *)(uintptr_t)sivc->config.dir);
+	free((void *)(uintptr_t)sivc->config.name);
 	free(sivc);
 }
 

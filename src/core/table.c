@@ -152,12 +152,17 @@ static void on_names(void *data)
 		loop_timer_set(&ep->sivc->loop, &ep->names_timer, NAMES_PAUSE_MS, on_names_timer);
 }
 
+void table_suspend(struct sivc_endpoint *ep)
+{
+	hv_watch_free(ep->names_watch);
+	ep->names_watch = NULL;
+	loop_timer_cancel(&ep->sivc->loop, &ep->names_timer);
+}
+
 static int follow_names(struct sivc_endpoint *ep)
 {
 	if (!acl_follows_names(&ep->acl)) {
-		hv_watch_free(ep->names_watch);
-		ep->names_watch = NULL;
-		loop_timer_cancel(&ep->sivc->loop, &ep->names_timer);
+		table_suspend(ep);
 		return 0;
 	}
 	if (ep->names_watch)
@@ -201,10 +206,16 @@ void table_peer_opened(struct sivc_endpoint *ep)
 		enforce(ep); /* its errors are in the log */
 }
 
+int table_resume(struct sivc_endpoint *ep)
+{
+	int r = follow_names(ep);
+
+	return r < 0 ? r : enforce(ep);
+}
+
 void table_deinit(struct sivc_endpoint *ep)
 {
-	hv_watch_free(ep->names_watch);
-	loop_timer_cancel(&ep->sivc->loop, &ep->names_timer);
+	table_suspend(ep);
 	acl_deinit(&ep->acl);
 }
 

@@ -22,6 +22,8 @@ int daemon_fork(int *ready)
 	int ends[2];
 	pid_t pid;
 
+	/* Whatever a shell or a test left open would stay open as long as the mount. */
+	closefrom(STDERR_FILENO + 1);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	pid = fork();

@@ -138,6 +138,7 @@ int fs_open(struct fs *fs, const struct options *options)
 		.name = options->name,
 		.ring = options->ring,
 		.max_msg = options->max_msg,
+		.spin = options->spin,
 		.log = log_message,
 		.log_data = fs->log,
 	};

@@ -50,10 +50,10 @@ static void messages_release(struct file *file)
 }
 
 /*
- * STREAM: there is no position (see reply_open).  NOFLUSH: closing a descriptor would otherwise wait
- * for the inode's lock, which another process's write may hold.  PARALLEL_DIRECT_WRITES: who shares
- * one open file need not wait for each other's writes, except for those that are longer than any
- * before (the kernel takes them for writes beyond the end of the file).
+ * STREAM: there is no position (see reply_open).  NOFLUSH: closing a descriptor would otherwise
+ * wait for the inode's lock, which another process's write may hold.  PARALLEL_DIRECT_WRITES: who
+ * shares one open file need not wait for each other's writes, except for those that are longer than
+ * any before (the kernel takes them for writes beyond the end of the file).
  */
 #define READING_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
 #define WRITING_FLAGS (READING_FLAGS | FOPEN_PARALLEL_DIRECT_WRITES)

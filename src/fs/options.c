@@ -17,38 +17,34 @@
 #define ENDPOINT_DEFAULT "default"
 #define KIBI             1024u
 #define DECIMAL          10
+#define ID_MAX           (UINT32_MAX - 1) /* the last one means "none" */
 
 enum key {
 	KEY_READ_ONLY,
 	KEY_REFUSED,
 };
 
-#define VALUE(template, field)                                                                     \
-	{                                                                                          \
-		template, offsetof(struct options, field), 0                                       \
-	}
-#define FLAG(template, field)                                                                      \
-	{                                                                                          \
-		template, offsetof(struct options, field), 1                                       \
-	}
+/* What there is to say of an option in libfuse's table, with offsets into struct options. */
+#define FIELD(field)      offsetof(struct options, field)
 #define DROPPED(template) FUSE_OPT_KEY(template, FUSE_OPT_KEY_DISCARD)
 
 static const struct fuse_opt specification[] = {
-	VALUE("endpoint=%s", endpoint),
-	VALUE("acl=%s", acl),
-	VALUE("ring=%s", ring_text),
-	VALUE("max_msg=%s", max_msg_text),
-	VALUE("uid=%s", uid_text),
-	VALUE("gid=%s", gid_text),
-	VALUE("dir=%s", dir),
-	VALUE("domid=%s", domid_text),
-	VALUE("name=%s", name),
-	FLAG("-f", foreground),
-	FLAG("-d", debug),
-	FLAG("-h", help),
-	FLAG("--help", help),
-	FLAG("-V", version),
-	FLAG("--version", version),
+	{"endpoint=%s", FIELD(endpoint), 0},
+	{"acl=%s", FIELD(acl), 0},
+	{"ring=%s", FIELD(ring_text), 0},
+	{"max_msg=%s", FIELD(max_msg_text), 0},
+	{"spin=%s", FIELD(spin_text), 0},
+	{"uid=%s", FIELD(uid_text), 0},
+	{"gid=%s", FIELD(gid_text), 0},
+	{"dir=%s", FIELD(dir), 0},
+	{"domid=%s", FIELD(domid_text), 0},
+	{"name=%s", FIELD(name), 0},
+	{"-f", FIELD(foreground), 1},
+	{"-d", FIELD(debug), 1},
+	{"-h", FIELD(help), 1},
+	{"--help", FIELD(help), 1},
+	{"-V", FIELD(version), 1},
+	{"--version", FIELD(version), 1},
 	DROPPED("-s"), /* one thread is all there is */
 	/* What mount(8) and fstab(5) say to each other. */
 	DROPPED("defaults"),
@@ -70,8 +66,30 @@ static const struct fuse_opt specification[] = {
 	FUSE_OPT_END,
 };
 
-static const char *const value_names[] = {
-	"endpoint", "acl", "ring", "max_msg", "uid", "gid", "dir", "domid", "name"};
+/* The texts that options_init has to look at, and options_deinit to free. */
+static const struct value {
+	const char *name;
+	size_t text; /* where it is in struct options */
+	bool local;  /* for the local backend only */
+} values[] = {
+	{"endpoint", FIELD(endpoint), false},
+	{"acl", FIELD(acl), false},
+	{"ring", FIELD(ring_text), false},
+	{"max_msg", FIELD(max_msg_text), false},
+	{"spin", FIELD(spin_text), false},
+	{"uid", FIELD(uid_text), false},
+	{"gid", FIELD(gid_text), false},
+	{"dir", FIELD(dir), true},
+	{"domid", FIELD(domid_text), true},
+	{"name", FIELD(name), true},
+};
+
+#define VALUES (sizeof(values) / sizeof(values[0]))
+
+static char *given_text(const struct options *options, const struct value *value)
+{
+	return *(char *const *)((const char *)options + value->text);
+}
 
 static int bad(
 	const struct options *options, const char *option, const char *value, const char *why)
@@ -99,8 +117,8 @@ static int other_option(struct options *options, const char *argument)
 {
 	if (strncmp(argument, "x-", 2) == 0)
 		return 0;
-	for (size_t i = 0; i < sizeof(value_names) / sizeof(value_names[0]); i++) {
-		if (strcmp(argument, value_names[i]) != 0)
+	for (size_t i = 0; i < VALUES; i++) {
+		if (strcmp(argument, values[i].name) != 0)
 			continue;
 		log_print(options->log, LOG_ERR, "option %s needs a value: %s=...", argument,
 			argument);
@@ -195,89 +213,92 @@ static int take_sizes(struct options *options)
 		options, "max_msg", options->max_msg_text, 1, SIVC_MAX_MSG_MAX, &options->max_msg);
 }
 
-static int take_owner(struct options *options)
+/* A number without anything behind it, up to `most`. */
+static int take_number(struct options *options, const char *option, const char *given,
+	unsigned long most, const char *what, unsigned long *number)
 {
-	const struct passwd *user;
-	const struct group *group;
-	unsigned long number;
 	const char *rest;
+	char why[128];
 
-	options->uid = geteuid();
-	options->gid = getegid();
-	if (options->uid_text) {
-		user = getpwnam(options->uid_text);
-		if (user)
-			options->uid = user->pw_uid;
-		else if (parse_number(options->uid_text, &number, &rest) == 0 && *rest == '\0' &&
-			 number < (uid_t)-1)
-			options->uid = (uid_t)number;
-		else
-			return bad(options, "uid", options->uid_text,
-				"no user has this name or number");
-	}
-	if (options->gid_text) {
-		group = getgrnam(options->gid_text);
-		if (group)
-			options->gid = group->gr_gid;
-		else if (parse_number(options->gid_text, &number, &rest) == 0 && *rest == '\0' &&
-			 number < (gid_t)-1)
-			options->gid = (gid_t)number;
-		else
-			return bad(options, "gid", options->gid_text,
-				"no group has this name or number");
-	}
-	return 0;
+	if (parse_number(given, number, &rest) == 0 && *rest == '\0' && *number <= most)
+		return 0;
+	snprintf(why, sizeof(why), "%s is wanted, 0 to %lu", what, most);
+	return bad(options, option, given, why);
+}
+
+static int take_spin(struct options *options)
+{
+	unsigned long spin = 0;
+	int r = 0;
+
+	if (options->spin_text)
+		r = take_number(options, "spin", options->spin_text, SIVC_SPIN_MAX,
+			"a number of microseconds", &spin);
+	options->spin = (uint32_t)spin;
+	return r;
 }
 
 static int take_domid(struct options *options)
 {
-	unsigned long number;
-	const char *rest;
-	char why[128];
+	unsigned long domid;
+	int r;
 
 	options->domid = -1;
 	if (!options->domid_text)
 		return 0;
-	if (parse_number(options->domid_text, &number, &rest) < 0 || *rest != '\0' ||
-		number > SIVC_DOMID_MAX) {
-		snprintf(why, sizeof(why), "a domain id is wanted, 0 to %u", SIVC_DOMID_MAX);
-		return bad(options, "domid", options->domid_text, why);
-	}
-	options->domid = (int)number;
-	return 0;
+	r = take_number(
+		options, "domid", options->domid_text, SIVC_DOMID_MAX, "a domain id", &domid);
+	if (r == 0)
+		options->domid = (int)domid;
+	return r;
+}
+
+/* A name that somebody has, or a number. */
+static int take_owner(struct options *options)
+{
+	const struct passwd *user = options->uid_text ? getpwnam(options->uid_text) : NULL;
+	const struct group *group = options->gid_text ? getgrnam(options->gid_text) : NULL;
+	unsigned long uid = user ? user->pw_uid : geteuid();
+	unsigned long gid = group ? group->gr_gid : getegid();
+	int r = 0;
+
+	if (options->uid_text && !user)
+		r = take_number(options, "uid", options->uid_text, ID_MAX,
+			"the name or number of a user", &uid);
+	if (r == 0 && options->gid_text && !group)
+		r = take_number(options, "gid", options->gid_text, ID_MAX,
+			"the name or number of a group", &gid);
+	options->uid = (uid_t)uid;
+	options->gid = (gid_t)gid;
+	return r;
 }
 
 static int check_texts(const struct options *options)
 {
-	const char *const values[] = {options->endpoint, options->acl, options->ring_text,
-		options->max_msg_text, options->uid_text, options->gid_text, options->dir,
-		options->domid_text, options->name};
+	bool xen = strcmp(options->source, "xen") == 0;
 
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-		if (values[i] && values[i][0] == '\0')
-			return bad(options, value_names[i], values[i], "needs a value");
+	for (size_t i = 0; i < VALUES; i++) {
+		const char *given = given_text(options, &values[i]);
+
+		if (given && given[0] == '\0')
+			return bad(options, values[i].name, given, "needs a value");
+		if (given && xen && values[i].local)
+			return bad(options, values[i].name, given,
+				"for SOURCE local only; Xen knows it by itself");
+	}
 	return 0;
 }
 
 static int check_source(const struct options *options)
 {
-	const struct {
-		const char *option, *value;
-	} local[] = {
-		{"dir", options->dir}, {"domid", options->domid_text}, {"name", options->name}};
+	static const char *const sources[] = {"xen", "local", "auto"};
 
-	if (strcmp(options->source, "local") == 0 || strcmp(options->source, "auto") == 0)
-		return 0;
-	if (strcmp(options->source, "xen") != 0) {
-		log_print(options->log, LOG_ERR, "no SOURCE \"%s\": there are xen, local and auto",
-			options->source);
-		return -EINVAL;
-	}
-	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
-		if (local[i].value)
-			return bad(options, local[i].option, local[i].value,
-				"for SOURCE local only; Xen knows it by itself");
-	return 0;
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (strcmp(options->source, sources[i]) == 0)
+			return 0;
+	log_print(options->log, LOG_ERR, "no SOURCE \"%s\": there are xen, local and auto",
+		options->source);
+	return -EINVAL;
 }
 
 /* Paths must mean the same after chdir(/). */
@@ -352,11 +373,13 @@ static int check(struct options *options)
 			options->source ? "MOUNTPOINT" : "SOURCE");
 		return -EINVAL;
 	}
-	r = check_texts(options);
+	r = check_source(options);
 	if (r == 0)
-		r = check_source(options);
+		r = check_texts(options);
 	if (r == 0)
 		r = take_sizes(options);
+	if (r == 0)
+		r = take_spin(options);
 	if (r == 0)
 		r = take_owner(options);
 	if (r == 0)
@@ -384,12 +407,10 @@ int options_init(struct options *options, const struct log *log, int argc, char 
 
 void options_deinit(struct options *options)
 {
-	char *const texts[] = {options->source, options->mountpoint, options->endpoint,
-		options->acl, options->dir, options->name, options->ring_text,
-		options->max_msg_text, options->uid_text, options->gid_text, options->domid_text};
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		free(texts[i]);
+	for (size_t i = 0; i < VALUES; i++)
+		free(given_text(options, &values[i]));
+	free(options->source);
+	free(options->mountpoint);
 	fuse_opt_free_args(&options->fuse);
 }
 
@@ -405,6 +426,7 @@ void options_usage(void)
 	       "    -o acl=FILE        rules to start with (none: nobody may send to us)\n"
 	       "    -o ring=BYTES      memory for each sender that we allow (%u)\n"
 	       "    -o max_msg=BYTES   longest message (%u)\n"
+	       "    -o spin=USEC       look for work so long before sleeping (0, at most %u)\n"
 	       "    -o uid=USER        owner of the files\n"
 	       "    -o gid=GROUP       group of the files\n"
 	       "    -o dir=DIR         local: the directory that the domains share\n"
@@ -417,6 +439,6 @@ void options_usage(void)
 	       "\n"
 	       "BYTES may end in K or M.  FUSE's own:\n"
 	       "\n",
-		SIVC_RING_DEFAULT, SIVC_MAX_MSG_DEFAULT, SIVC_DOMID_MAX);
+		SIVC_RING_DEFAULT, SIVC_MAX_MSG_DEFAULT, SIVC_SPIN_MAX, SIVC_DOMID_MAX);
 	fuse_lowlevel_help();
 }

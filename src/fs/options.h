@@ -32,11 +32,13 @@ struct options {
 	/* The texts of numbers, and the numbers. */
 	char *ring_text;
 	char *max_msg_text;
+	char *spin_text;
 	char *uid_text;
 	char *gid_text;
 	char *domid_text;
 	uint32_t ring;    /* bytes; 0: default */
 	uint32_t max_msg; /* bytes; 0: default */
+	uint32_t spin;    /* microseconds */
 	uid_t uid;
 	gid_t gid;
 	int domid; /* -1: not given */

@@ -23,9 +23,9 @@
  * is closed, which is before the locks are given up).
  *
  * Who may be a domain is what DIR's mode says: a class of users (group, others) that may read,
- * write and search it.  No other class gets any bit of what is made here, whatever umask is.  Users
- * who share a DIR should set its sticky bit, as that of /tmp, and its group bit, so that the files
- * have the group.
+ * write and search it.  No other class gets any bit of what is made here, whatever umask is; what
+ *is made has DIR's group.  Users who share a DIR should set its sticky bit, as that of /tmp: they
+ *could remove each other's entries otherwise.
  *
  * What this does not do: processes of one user can do to each other what they want, and so can
  * users who share a DIR with the pages of domains that they are not.  The names of the files keep
@@ -141,6 +141,7 @@ static int check_dir(struct local *local, bool given)
 
 	if (fstat(local->dir_fd, &st))
 		return local_fail(local, -errno, "cannot look at %s", local->dir);
+	local->group = st.st_gid;
 	local->others = class_bits(st.st_mode, S_IRWXG) | class_bits(st.st_mode, S_IRWXO);
 	if (st.st_uid == geteuid() || st.st_uid == 0 || (given && local->others))
 		return 0;

@@ -9,7 +9,6 @@
  *	local_events.c	event channels: pairs of FIFOs
  *	local_store.c	serving, nodes, names, domains
  *	local_watch.c	being told about changes there, and about the ends of processes
- *	local_look.c	what a watch looks at: inotify's directories, FIFOs of processes
  */
 #ifndef SIVC_HV_LOCAL_H
 #define SIVC_HV_LOCAL_H
@@ -17,6 +16,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "backend.h"
 
@@ -37,10 +37,13 @@ struct local_watching {
 	int timer;   /* rings when a watch is to fire, or when it is time to look again */
 	int inotify; /* -1 before the first watch */
 	struct local_watched *directories;
-	TAILQ_HEAD(, local_watch) all;
+	struct local_watch *census; /* the one that watches the names, or NULL */
+	TAILQ_HEAD(local_watches, local_watch) all;
+	struct local_watches subscribers; /* of the census */
 	TAILQ_HEAD(, local_watch) pending;
-	size_t failed;   /* watches that could not be set up again; retried */
-	uint64_t window; /* when counting of wakes began; ms of CLOCK_MONOTONIC */
+	size_t failed;   /* watches that could not be set up again ... */
+	uint64_t retry;  /* ... and when to try next; ms of CLOCK_MONOTONIC */
+	uint64_t window; /* when counting of wakes began; the same clock */
 	unsigned int wakes;
 	bool quiet; /* too many wakes: `changes` is not looked at before the window ends */
 };
@@ -55,7 +58,8 @@ struct local {
 	int instance_fd;   /* DIR/N/I */
 	int lock_fd;       /* DIR/N/I/lock: locked while we live */
 	int alive_fd;      /* DIR/N.I or DIR/N.I=NAME: has a writer while we live */
-	mode_t others;     /* group's and others' bits that our files may have */
+	mode_t others;     /* group's and others' bits that our files may have ... */
+	gid_t group;       /* ... and the group that they are for */
 	uint32_t instance; /* I */
 	char entry[LOCAL_NAME_MAX];
 
@@ -84,7 +88,6 @@ void local_plenty(struct local *local);
 /* The error means that there is nothing for us there, not that something ran out here. */
 bool local_absent(int error);
 
-mode_t local_mode(const struct local *local, mode_t wanted);
 int local_open_dir(int at, const char *name);
 int local_make_dir(const struct local *local, int at, const char *name);
 /* DIR/N.  -EINVAL: somebody besides its owner could write there. */
@@ -156,8 +159,9 @@ struct local_entry { /* of DIR: a process, "N.I", or "N.I=NAME" */
 };
 
 bool local_entry_parse(const char *text, struct local_entry *entry);
-/* The entry's FIFO, open for reading.  -ENOENT: that process is gone, or it is not that domain. */
-int local_entry_open(const struct local *local, const char *text);
+/* The entry's FIFO, open for reading, and since when it is there.  -ENOENT: that process is gone,
+ * or it is not that domain. */
+int local_entry_open(const struct local *local, const char *text, struct timespec *since);
 /* Enters this process into DIR.  -EEXIST: another domain has the name. */
 int local_enter(struct local *local, const char *name);
 void local_remove_entries(const struct local *local, uint32_t instance); /* of our domain */
@@ -185,5 +189,9 @@ int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_wat
 	void *data, struct hv_watch **watch);
 int local_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch);
 void local_watch_free(struct hv_watch *watch);
+/* Calls fn for every entry that lives, until it returns an error.  -ENODATA: no names are watched.
+ */
+typedef int local_census_fn(void *data, const char *entry, struct timespec since);
+int local_census(struct local *local, local_census_fn *fn, void *data);
 
 #endif

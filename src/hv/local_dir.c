@@ -101,11 +101,6 @@ bool local_absent(int error)
 	}
 }
 
-mode_t local_mode(const struct local *local, mode_t wanted)
-{
-	return wanted & (S_IRWXU | local->others);
-}
-
 int local_open_dir(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -120,12 +115,19 @@ static int give_up(int fd, int error)
 	return error;
 }
 
+/* Of what we have made, who may do what: as DIR says, not umask. */
+static int set_access(const struct local *local, int fd, mode_t mode)
+{
+	/* Fails if the group is none of ours; then DIR is not open to us by its group either. */
+	if ((local->others & S_IRWXG) && fchown(fd, (uid_t)-1, local->group) && errno != EPERM)
+		return -errno;
+	return fchmod(fd, mode & (S_IRWXU | local->others)) ? -errno : 0;
+}
+
 int local_make_dir(const struct local *local, int at, const char *name)
 {
-	mode_t mode =
-		local_mode(local, 0755); /* its owner's word alone: nobody else writes there */
 	struct stat st;
-	int fd;
+	int error, fd;
 
 	if (mkdirat(at, name, S_IRWXU) && errno != EEXIST)
 		return -errno;
@@ -136,10 +138,9 @@ int local_make_dir(const struct local *local, int at, const char *name)
 		return give_up(fd, -errno);
 	if (st.st_uid != geteuid())
 		return give_up(fd, -EACCES);
-	/* Not left to umask; and the group's bit stays, it hands the group on to what is in it. */
-	if ((st.st_mode & ACCESSPERMS) != mode && fchmod(fd, mode | (st.st_mode & S_ISGID)))
-		return give_up(fd, -errno);
-	return fd;
+	/* Only its owner writes there, so what is in it is its owner's word. */
+	error = set_access(local, fd, 0755);
+	return error ? give_up(fd, error) : fd;
 }
 
 int local_open_domain(const struct local *local, uint16_t domid)
@@ -195,18 +196,24 @@ int local_open_fifo(int at, const char *name, int access)
 	return fd;
 }
 
+/* The descriptor of what we have just made, or the error, without a trace. */
+static int finish(const struct local *local, int at, const char *name, int fd, mode_t mode)
+{
+	int error = fd < 0 ? fd : set_access(local, fd, mode);
+
+	if (!error)
+		return fd;
+	unlinkat(at, name, 0);
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 int local_make_fifo(const struct local *local, int at, const char *name, mode_t mode)
 {
-	int fd;
-
 	if (mkfifoat(at, name, S_IRUSR | S_IWUSR))
 		return -errno;
-	fd = local_open_fifo(at, name, O_RDWR);
-	if (fd >= 0 && fchmod(fd, local_mode(local, mode)))
-		fd = give_up(fd, -errno);
-	if (fd < 0)
-		unlinkat(at, name, 0);
-	return fd;
+	return finish(local, at, name, local_open_fifo(at, name, O_RDWR), mode);
 }
 
 bool local_fifo_alive(int fd)
@@ -221,13 +228,7 @@ int local_make_file(const struct local *local, int at, const char *name, mode_t 
 	int fd = openat(
 		at, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 
-	if (fd < 0)
-		return -errno;
-	if (fchmod(fd, local_mode(local, mode))) {
-		fd = give_up(fd, -errno);
-		unlinkat(at, name, 0);
-	}
-	return fd;
+	return fd < 0 ? -errno : finish(local, at, name, fd, mode);
 }
 
 static pid_t read_pid(int fd)

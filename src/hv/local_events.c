@@ -168,17 +168,20 @@ static void remove_fifos(struct local_port *port)
 	unlinkat(local->instance_fd, name, 0);
 }
 
-/* A FIFO of one page: what a peer can make the kernel hold. */
+/* One page: what a peer can make the kernel hold.  More works as well. */
+static int shrink(int fd)
+{
+	if (fd >= 0)
+		fcntl(fd, F_SETPIPE_SZ, SIVC_PAGE_SIZE);
+	return fd;
+}
+
 static int make_fifo(struct local *local, uint32_t number, uint16_t domid, const char *end)
 {
 	char name[LOCAL_NAME_MAX];
-	int fd;
 
 	fifo_name(name, number, domid, end);
-	fd = local_make_fifo(local, local->instance_fd, name, FIFO_MODE);
-	if (fd >= 0)
-		fcntl(fd, F_SETPIPE_SZ, SIVC_PAGE_SIZE); /* larger works as well */
-	return fd;
+	return shrink(local_make_fifo(local, local->instance_fd, name, FIFO_MODE));
 }
 
 /* Both FIFOs, of the next number that is free. */
@@ -237,7 +240,7 @@ static int open_end(const struct local_port *port, int at, const char *end)
 		close(fd);
 		return -EINVAL;
 	}
-	return fd;
+	return shrink(fd);
 }
 
 /* The other way round: the owner's `in` is where we write. */
@@ -308,7 +311,7 @@ static int open_out(const struct local_port *port)
 	char name[LOCAL_NAME_MAX];
 
 	fifo_name(name, port->port.number, port->domid, "out");
-	return local_open_fifo(port_local(port)->instance_fd, name, O_RDWR);
+	return shrink(local_open_fifo(port_local(port)->instance_fd, name, O_RDWR));
 }
 
 static void put_event(int fd)

@@ -63,20 +63,20 @@ bool local_entry_parse(const char *text, struct local_entry *entry)
 }
 
 /* The directory of the domain belongs to the user who made the entry. */
-static bool same_owner(const struct local *local, int fd, uint16_t domid)
+static bool same_owner(const struct local *local, const struct stat *entry, uint16_t domid)
 {
 	char name[LOCAL_NAME_MAX];
-	struct stat entry, domain;
+	struct stat domain;
 
 	snprintf(name, sizeof name, "%u", domid);
-	return fstat(fd, &entry) == 0 &&
-	       fstatat(local->dir_fd, name, &domain, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISDIR(domain.st_mode) && domain.st_uid == entry.st_uid;
+	return fstatat(local->dir_fd, name, &domain, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(domain.st_mode) && domain.st_uid == entry->st_uid;
 }
 
-int local_entry_open(const struct local *local, const char *text)
+int local_entry_open(const struct local *local, const char *text, struct timespec *since)
 {
 	struct local_entry entry;
+	struct stat st;
 	int fd;
 
 	if (!local_entry_parse(text, &entry))
@@ -84,8 +84,10 @@ int local_entry_open(const struct local *local, const char *text)
 	fd = local_open_fifo(local->dir_fd, text, O_RDONLY);
 	if (fd < 0)
 		return local_absent(fd) ? -ENOENT : fd;
-	if (local_fifo_alive(fd) && same_owner(local, fd, entry.domid))
+	if (local_fifo_alive(fd) && fstat(fd, &st) == 0 && same_owner(local, &st, entry.domid)) {
+		*since = st.st_ctim;
 		return fd;
+	}
 	close(fd);
 	return -ENOENT;
 }
@@ -96,50 +98,60 @@ struct resident {
 	struct timespec since;
 };
 
-struct census {
-	const struct local *local;
-	struct resident *residents;
+struct residents {
+	struct local *local;
+	struct resident *list;
 	size_t count, room;
 };
 
-static int count_resident(void *data, const char *name)
+static int add_resident(void *data, const char *name, struct timespec since)
 {
-	struct census *census = data;
-	struct resident resident;
-	struct stat st;
-	int fd;
+	struct residents *all = data;
+	struct resident *more;
 
-	if (!local_entry_parse(name, &resident.entry))
-		return 0;
-	fd = local_entry_open(census->local, name);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	if (fstat(fd, &st) == 0)
-		resident.since = st.st_ctim;
-	close(fd);
-	if (census->count == census->room) {
-		size_t room = census->room ? 2 * census->room : 16;
-		struct resident *more = reallocarray(census->residents, room, sizeof *more);
-
+	if (all->count == all->room) {
+		all->room = all->room ? 2 * all->room : 16;
+		more = reallocarray(all->list, all->room, sizeof *more);
 		if (!more)
 			return -ENOMEM;
-		census->residents = more;
-		census->room = room;
+		all->list = more;
 	}
-	census->residents[census->count++] = resident;
+	all->list[all->count].since = since;
+	if (local_entry_parse(name, &all->list[all->count].entry))
+		all->count++;
 	return 0;
 }
 
-/* All that live here; the caller frees census->residents. */
-static int take_census(const struct local *local, struct census *census)
+static int look_at_entry(void *data, const char *name)
 {
+	struct residents *all = data;
+	struct timespec since;
+	int fd = local_entry_open(all->local, name, &since);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	close(fd);
+	return add_resident(all, name, since);
+}
+
+/* All that live here, in order; the caller frees all->list. */
+static int find_residents(
+	struct hv *hv, int (*order)(const void *, const void *), struct residents *all)
+{
+	struct local *local = (struct local *)hv;
 	int error;
 
-	*census = (struct census){.local = local};
-	error = local_each(local->dir_fd, count_resident, census);
-	if (error)
-		free(census->residents);
-	return error;
+	*all = (struct residents){.local = local};
+	error = local_census(local, add_resident, all);
+	if (error == -ENODATA)
+		error = local_each(local->dir_fd, look_at_entry, all);
+	if (error) {
+		free(all->list);
+		return local_fail_once(local, error, "cannot find out who lives");
+	}
+	if (all->count)
+		qsort(all->list, all->count, sizeof *all->list, order);
+	return 0;
 }
 
 static int by_domid(const void *a, const void *b)
@@ -165,27 +177,24 @@ static int by_name(const void *a, const void *b)
 
 int local_names(struct hv *hv, struct hv_name **names)
 {
-	struct census census;
-	struct hv_name *list = NULL;
-	int error = take_census((struct local *)hv, &census);
+	struct residents all;
+	struct hv_name *list;
+	int error = find_residents(hv, by_name, &all);
 	int count = 0;
 
 	if (error)
-		return local_fail_once((struct local *)hv, error, "cannot look for names");
-	if (census.count) {
-		list = calloc(census.count, sizeof *list);
-		qsort(census.residents, census.count, sizeof *census.residents, by_name);
-	}
-	for (size_t i = 0; list && i < census.count; i++) {
-		const struct local_entry *e = &census.residents[i].entry;
+		return error;
+	list = calloc(all.count + 1, sizeof *list); /* never of nothing: NULL is a failure */
+	for (size_t i = 0; list && i < all.count; i++) {
+		const struct local_entry *e = &all.list[i].entry;
 
 		if (!e->name[0] || (count && strcmp(list[count - 1].name, e->name) == 0))
 			continue;
 		list[count].domid = e->domid;
 		strcpy(list[count++].name, e->name);
 	}
-	free(census.residents);
-	if (census.count && !list)
+	free(all.list);
+	if (!list)
 		return -ENOMEM;
 	if (!count) {
 		free(list);
@@ -197,27 +206,24 @@ int local_names(struct hv *hv, struct hv_name **names)
 
 int local_domains(struct hv *hv, uint16_t **domids)
 {
-	struct census census;
-	uint16_t *list = NULL;
-	int error = take_census((struct local *)hv, &census);
+	struct residents all;
+	uint16_t *list;
+	int error = find_residents(hv, by_domid, &all);
 	int count = 0;
 
 	if (error)
-		return local_fail_once((struct local *)hv, error, "cannot look for domains");
-	if (census.count) {
-		list = calloc(census.count, sizeof *list);
-		qsort(census.residents, census.count, sizeof *census.residents, by_domid);
-	}
-	for (size_t i = 0; list && i < census.count; i++) {
-		uint16_t domid = census.residents[i].entry.domid;
+		return error;
+	list = calloc(all.count + 1, sizeof *list);
+	for (size_t i = 0; list && i < all.count; i++) {
+		uint16_t domid = all.list[i].entry.domid;
 
 		if (!count || list[count - 1] != domid)
 			list[count++] = domid;
 	}
-	free(census.residents);
-	if (census.count && !list)
+	free(all.list);
+	if (!list)
 		return -ENOMEM;
-	*domids = list;
+	*domids = list; /* there is one at least: we live */
 	return count;
 }
 
@@ -261,24 +267,28 @@ void local_remove_entries(const struct local *local, uint32_t instance)
 	local_each(local->dir_fd, remove_entry, &removal);
 }
 
-/* The other domain that lives here by our name, if there is one. */
-static int find_rival(const struct local *local, const char *name, uint16_t *rival)
+struct rival {
+	const struct local *local;
+	const char *name;
+	uint16_t domid;
+};
+
+static int look_for_rival(void *data, const char *name)
 {
-	struct census census;
-	bool found = false;
-	int error = take_census(local, &census);
+	struct rival *rival = data;
+	struct local_entry entry;
+	struct timespec since;
+	int fd;
 
-	if (error)
-		return error;
-	for (size_t i = 0; i < census.count && !found; i++) {
-		const struct local_entry *e = &census.residents[i].entry;
-
-		found = strcmp(e->name, name) == 0 && e->domid != local->hv.domid;
-		if (found)
-			*rival = e->domid;
-	}
-	free(census.residents);
-	return found ? -EEXIST : 0;
+	if (!local_entry_parse(name, &entry) || strcmp(entry.name, rival->name) != 0 ||
+		entry.domid == rival->local->hv.domid)
+		return 0;
+	fd = local_entry_open(rival->local, name, &since);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	close(fd);
+	rival->domid = entry.domid;
+	return -EEXIST;
 }
 
 /*
@@ -287,7 +297,7 @@ static int find_rival(const struct local *local, const char *name, uint16_t *riv
  */
 int local_enter(struct local *local, const char *name)
 {
-	uint16_t rival = 0;
+	struct rival rival = {.local = local, .name = name};
 	int error;
 
 	local_remove_entries(local, local->instance); /* of whoever had our place before */
@@ -297,11 +307,11 @@ int local_enter(struct local *local, const char *name)
 	if (local->alive_fd < 0)
 		return local_fail(local, local->alive_fd, "cannot enter domain %u into %s",
 			local->hv.domid, local->dir);
-	error = name ? find_rival(local, name, &rival) : 0;
+	error = name ? local_each(local->dir_fd, look_for_rival, &rival) : 0;
 	if (error == -EEXIST)
 		hv_log(&local->hv, LOG_ERR,
 			"backend local: domain %u has the name \"%s\" in %s; choose another name",
-			rival, name, local->dir);
+			rival.domid, name, local->dir);
 	else if (error)
 		local_fail(local, error, "cannot look for names in %s", local->dir);
 	return error;

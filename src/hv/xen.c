@@ -206,8 +206,8 @@ static void xen_unserve(struct hv *hv, const char *endpoint)
  */
 
 /*
- * After a restore the kernel sets our watches again, which makes them fire.  The domain's id tells a
- * restore on the same host; on another host it may be the same, but what we wrote is gone.
+ * After a restore the kernel sets our watches again, which makes them fire.  The domain's id tells
+ * a restore on the same host; on another host it may be the same, but what we wrote is gone.
  */
 static bool was_restored(struct xen_hv *xen)
 {

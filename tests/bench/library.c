@@ -56,6 +56,7 @@ static int library_open(struct link *link)
 		.backend = "local",
 		.dir = link->plan->dir,
 		.domid = domid_of(link->side),
+		.spin = link->plan->spin_us,
 	};
 	struct library *library = calloc(1, sizeof *library);
 	int r;

@@ -28,7 +28,7 @@ root=$(cd "$here/../.." && pwd)
 declare -r not_possible=77
 declare -r port_socat=7001 port_nc=7002
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
-declare -r ring_default=65536 ring_large=2097152
+declare -r ring_default=65536 ring_large=2097152 spin_us=50
 
 # Defaults: the full run.
 build=$root/build-bench
@@ -158,11 +158,11 @@ set_up_files() {
   mount_floor relay
   mount_pair file
   mount_pair large "ring=$ring_large"
-  labels=(null relay file framed file-large-ring libsivc batched memcpy futex pipe seqpacket tcp
-    veth mqueue)
+  labels=(null relay file framed file-large-ring libsivc libsivc-spin batched memcpy futex pipe
+    seqpacket tcp veth mqueue)
   if has_option spin; then
-    mount_pair spin spin=100
-    labels+=(file-spin framed-spin libsivc-spin)
+    mount_pair spin "spin=$spin_us"
+    labels+=(file-spin framed-spin)
   fi
 }
 
@@ -196,7 +196,7 @@ set_arguments() {
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
     libsivc | batched) arguments+=(--dir "$work/libsivc") ;;
-    libsivc-spin) arguments+=(--dir "$work/libsivc" --spin 100) ;;
+    libsivc-spin) arguments+=(--dir "$work/libsivc" --spin "$spin_us") ;;
     veth) arguments+=(--netns-a a --netns-b b --address-b "$address_b") ;;
   esac
 }
@@ -288,7 +288,7 @@ describe_machine() {
   echo "date: $(date -u +%F)"
   echo "processor: $(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo), $(nproc) cores"
   echo "memory: $(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
-  echo "hypervisor: $(systemd-detect-virt --vm 2> /dev/null || echo unknown)"
+  echo "virtual machine: $(grep -qw hypervisor /proc/cpuinfo && echo yes || echo no)"
   echo "kernel: $(uname -sr)"
   echo "mitigations: $(cat /sys/devices/system/cpu/vulnerabilities/{meltdown,spectre_v2} |
     paste -sd '|')"

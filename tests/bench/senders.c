@@ -39,6 +39,7 @@
 #define MESSAGE       1024u
 #define BATCH         (256u * 1024)
 #define IDLE_MS       1000
+#define SETTLE_MS     100 /* for the receiver to go to sleep, and what was under way to arrive */
 #define RULE_MAX      32
 #define PATH_LENGTH   4096
 #define BLOCK         512 /* what st_blocks counts in */
@@ -276,21 +277,23 @@ static int calibrate(struct senders *senders, uint64_t *count)
 	return 0;
 }
 
-static uint64_t files_used(const char *dir)
+/* Of the receiver's domain: what it shares, and its nodes. */
+static uint64_t files_used(const struct senders *senders)
 {
-	char *name = strdup(dir);
-	char *paths[] = {name, NULL};
-	FTS *tree = name ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+	char path[PATH_LENGTH];
+	char *paths[] = {path, NULL};
 	FTSENT *entry;
 	uint64_t blocks = 0;
+	FTS *tree;
 
+	snprintf(path, sizeof path, "%s/%u", senders->dir, senders->domid);
+	tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	while (tree && (entry = fts_read(tree))) {
 		if (entry->fts_info == FTS_F)
 			blocks += (uint64_t)entry->fts_statp->st_blocks;
 	}
 	if (tree)
 		fts_close(tree);
-	free(name);
 	return blocks * BLOCK;
 }
 
@@ -310,7 +313,7 @@ static uint64_t memory_used(const struct senders *senders)
 	}
 	if (maps)
 		fclose(maps);
-	return files_used(senders->dir) + kb * 1024;
+	return files_used(senders) + kb * 1024;
 }
 
 static int measure_busy(struct senders *senders, struct result *result)
@@ -327,11 +330,12 @@ static int measure_busy(struct senders *senders, struct result *result)
 	return r;
 }
 
-/* The only wait for time: nothing must happen meanwhile. */
+/* The only waits for time: nothing must happen meanwhile. */
 static void measure_idle(struct senders *senders, struct result *result)
 {
 	struct bench_usage before;
 
+	poll(NULL, 0, SETTLE_MS);
 	bench_meter_read(&senders->meter, &before);
 	poll(NULL, 0, IDLE_MS);
 	bench_meter_read(&senders->meter, &result->idle);

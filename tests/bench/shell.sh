@@ -63,11 +63,20 @@ send_nc() {
   echo "$1" | nc -N 127.0.0.1 "$2"
 }
 
+# What listens must not outlive us: it would take the next one's messages.
+helpers=()
+clean_up() {
+  ((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2> /dev/null || true
+  [[ -z ${scratch:-} ]] || rm -rf "$scratch"
+}
+trap clean_up EXIT
+
 # The inbox stays open: a message that is read byte by byte belongs to the handle that reads it.
 echo_file() {
   local send=$1 inbox=$2 count=$3
 
   exec 4< <(exec 3< "$inbox" && receive <&3)
+  helpers+=($!)
   send_all send_file "$count" "$send"
 }
 
@@ -88,7 +97,7 @@ listen() {
 
   mkfifo "$log"
   exec 6< <(exec "$@" 2> "$log")
-  listener=$!
+  helpers+=($!)
   exec 5< "$log"
   exec 4< <(receive <&6)
   wait_listening
@@ -99,8 +108,6 @@ echo_tcp() {
   shift 3
 
   scratch=$(mktemp -d)
-  listener=
-  trap '${listener:+kill "$listener"}; rm -rf "$scratch"' EXIT
   listen "$scratch/log" "$@"
   send_all "$name" "$count" "$port"
 }

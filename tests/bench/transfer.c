@@ -31,7 +31,8 @@
 #define SERVERS_MAX       4
 #define METERS_MAX        (SIDES + SERVERS_MAX)
 #define NS_PER_MS         UINT64_C(1000000)
-#define WARM_UP_SHARE     8 /* a try that takes this part of the time is long enough to scale */
+#define WARM_UP_SHARE     8   /* a try that takes this part of the time is long enough to scale */
+#define MESSAGES_MIN      100 /* however long they take */
 #define SAMPLES_MAX       (1u << 20)
 #define STUCK_S           60 /* longer than any measurement: something hangs */
 #define PAGE              4096
@@ -212,14 +213,16 @@ static int calibrate(struct run *run, uint64_t *count)
 	uint64_t ns;
 	int r;
 
-	for (n = 1;; n *= 2) {
+	for (n = MESSAGES_MIN / 2;; n *= 2) {
 		r = work(run, n, &ns);
 		if (r < 0)
 			return r;
 		if (ns >= run->budget / WARM_UP_SHARE || n >= SAMPLES_MAX)
 			break;
 	}
-	n = (uint64_t)((double)n * (double)run->budget / (double)ns) + 1;
+	n = (uint64_t)((double)n * (double)run->budget / (double)ns);
+	if (n < MESSAGES_MIN)
+		n = MESSAGES_MIN;
 	*count = n < SAMPLES_MAX || run->plan.stream ? n : SAMPLES_MAX;
 	return 0;
 }
@@ -354,6 +357,14 @@ static void other_ended(int signal_number)
 	_exit(1);
 }
 
+static void stuck(int signal_number)
+{
+	static const char text[] = "transfer: nothing moves any more\n";
+
+	(void)signal_number;
+	_exit(write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 2 : 1);
+}
+
 static pid_t start_b(const struct plan *plan)
 {
 	int ready[2];
@@ -416,6 +427,7 @@ enum option_code {
 	OPT_SYSCALLS,
 	OPT_SERVER,
 	OPT_DIR,
+	OPT_SPIN,
 	/* One for each side, A's first. */
 	OPT_SEND_A,
 	OPT_SEND_B,
@@ -435,6 +447,7 @@ static const struct option options[] = {
 	{"count-syscalls", no_argument, NULL, OPT_SYSCALLS},
 	{"server", required_argument, NULL, OPT_SERVER},
 	{"dir", required_argument, NULL, OPT_DIR},
+	{"spin", required_argument, NULL, OPT_SPIN},
 	{"send-a", required_argument, NULL, OPT_SEND_A},
 	{"send-b", required_argument, NULL, OPT_SEND_B},
 	{"receive-a", required_argument, NULL, OPT_RECEIVE_A},
@@ -449,6 +462,7 @@ static void usage(void)
 {
 	fputs("usage: transfer --transport NAME --size BYTES --mode oneway|roundtrip [--ms TIME]\n"
 	      "                [--count-syscalls] [--server PID]... [--dir DIRECTORY]\n"
+	      "                [--spin MICROSECONDS]\n"
 	      "                [--send-a FILE --receive-a FILE --send-b FILE --receive-b FILE]\n"
 	      "                [--netns-a NAME --netns-b NAME --address-b ADDRESS]\n"
 	      "       transfer --header\n",
@@ -510,6 +524,9 @@ static void set_option(struct run *run, int code, const char *text)
 	case OPT_DIR:
 		plan->dir = text;
 		break;
+	case OPT_SPIN:
+		plan->spin_us = (uint32_t)bench_number("--spin", text);
+		break;
 	case OPT_SEND_A:
 	case OPT_SEND_B:
 		plan->send_path[code - OPT_SEND_A] = text;
@@ -559,6 +576,7 @@ int main(int argc, char **argv)
 
 	parse(&run, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGALRM, stuck);
 	alarm(STUCK_S);
 	r = prepare(&run);
 	if (r == -EOPNOTSUPP)

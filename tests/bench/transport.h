@@ -33,6 +33,7 @@ struct plan {
 	const char *send_path[SIDES]; /* files: what each side writes to */
 	const char *receive_path[SIDES];
 	const char *dir;          /* libsivc: the local backend's directory */
+	uint32_t spin_us;         /* libsivc: how long it may spin before it sleeps */
 	const char *netns[SIDES]; /* veth: names of network namespaces */
 	const char *address_b;    /* veth: where B listens */
 	/* Set by transfer.c before prepare. */

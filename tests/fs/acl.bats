@@ -253,22 +253,43 @@ rejects() {
 @test "a domain that is permitted before and after an update notices nothing" {
   pair
   start_domain 3
-  start sender bash -c 'for ((i = 0; i < 2000; i++)); do echo "$i" > 2/peers/1 || exit; done'
-  start reader bash -c '
-    exec {inbox}< 1/inbox
-    for ((i = 0; i < 2000; i++)); do read -r line <&"$inbox" && [[ $line == "$i" ]] || exit; done'
-  local updates=0
+  start reader cat 1/inbox
+  start sender bash -c 'for ((i = 0; i < 20000; i++)); do echo "$i" > 2/peers/1 || exit; done'
+  local updates=0 rules
   while kill -0 "${job_pid[sender]}" 2> /dev/null; do
-    printf 'allow 2\nallow 3\n' > 1/acl
-    printf 'allow 2\n' > 1/acl
-    printf 'deny 3\nallow *\n' > 1/acl
-    updates=$((updates + 3))
+    for rules in $'allow 2\nallow 3' 'allow 2' $'deny 3\nallow *' $'deny 9\nallow 2'; do
+      op 1/acl w+trunc "write=$rules" > /dev/null
+      updates=$((updates + 1))
+    done
   done
   finish sender
   same "$status:$output" "0:"
-  finish reader
-  same "$status:$output" "0:"
+  seq 0 19999 > sent
+  eventually cmp -s sent reader.out || diff sent reader.out
+  ends_by KILL reader
   echo "$updates updates"
+  ((updates > 30))
+}
+
+@test "while a permission comes and goes, what was acknowledged arrives, and nothing else does" {
+  pair
+  start reader cat 1/inbox
+  start sender bash -c '
+    for ((i = 0; i < 10000; i++)); do echo "$i" > 2/peers/1 && echo "acknowledged $i"; done'
+  local updates=0
+  while kill -0 "${job_pid[sender]}" 2> /dev/null; do
+    op 1/acl w+trunc "write=deny 2" > /dev/null
+    op 1/acl w+trunc "write=allow 2" > /dev/null
+    updates=$((updates + 2))
+  done
+  finish sender
+  # The only error there may be.
+  run grep -vE '^acknowledged|Permission denied$' sender.out
+  same "$output" ""
+  sed -n 's/^acknowledged //p' sender.out > acknowledged
+  eventually cmp -s acknowledged reader.out || diff acknowledged reader.out
+  ends_by KILL reader
+  echo "$updates updates, $(wc -l < acknowledged) messages"
   ((updates > 30))
 }
 

@@ -28,6 +28,10 @@ export AWAIT_SECONDS=$patience
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-$((sanitized ? 300 : 120))}
 
 setup() {
+  if [[ ! -x $sivcfs ]]; then
+    echo "There is no $sivcfs: build first, and say where with SIVC_BUILD."
+    return 1
+  fi
   cd "$BATS_TEST_TMPDIR"
   # An ordinary user has to get here, too.
   chmod 0755 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$BATS_TEST_TMPDIR"
@@ -190,6 +194,7 @@ start() {
 start_op() {
   local name=$1
   shift
+  rm -f "$name.in"
   mkfifo "$name.in"
   start_input=$name.in start "$name" "$build/tests/fileop" "$@"
   exec {input}> "$name.in"
@@ -244,15 +249,13 @@ mounts_here() {
   awk -v here="$BATS_TEST_TMPDIR/" 'index($5, here) == 1 { print $5 }' /proc/self/mountinfo | tac
 }
 
-# Processes of sivcfs that were started with a path of this test, also those that went into the
-# background.
+# Processes of sivcfs that have a file of this test open, also those that went into the background.
 daemons_here() {
   local process
   for process in /proc/[0-9]*; do
     [[ $process/exe -ef $sivcfs ]] || continue
-    [[ $(readlink "$process/cwd") == "$BATS_TEST_TMPDIR"* ]] \
-      || grep -qF "$BATS_TEST_TMPDIR/" "$process/cmdline" || continue
-    echo "${process#/proc/}"
+    [[ -z $(find "$process/fd" "$process/cwd" -lname "$BATS_TEST_TMPDIR*" 2> /dev/null) ]] \
+      || echo "${process#/proc/}"
   done
 }
 
@@ -279,7 +282,7 @@ teardown() {
     bad=1
   fi
   # Shown for a test that has failed.
-  tail -n 20 log/*
+  ! compgen -G 'log/*' > /dev/null || tail -n 20 log/*
   ! compgen -G 'log/sanitizer*' > /dev/null || bad=1
   # So that bats can take the directory away.
   cd /

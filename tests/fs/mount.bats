@@ -122,7 +122,7 @@ unmount() {
 @test "without arguments it says how it is called" {
   run limit "$sivcfs"
   ((status > 0 && status < 124))
-  like "$output" "[Uu]sage"
+  like "$output" "SOURCE.* -h"
   run limit "$sivcfs" local
   ((status > 0 && status < 124))
 }
@@ -348,17 +348,19 @@ unmount() {
 
 # --- mount(8), fstab and installation ---
 
-# with_helper COMMAND...: while mount(8) finds the installed mount.sivc.
+# with_helper COMMAND...: while mount(8) finds a mount.sivc as it is installed, but for the place of
+# sivcfs.
 with_helper() {
   local helper=/sbin/mount.sivc status=0
   if [[ -e $helper || -L $helper ]]; then
     skip "$helper exists already"
   fi
-  installed=$PWD/installed
-  DESTDIR=$installed meson install -C "$build" --no-rebuild --quiet
-  ln -s "$installed/usr/sbin/mount.sivc" $helper
+  DESTDIR=$PWD/installed meson install -C "$build" --no-rebuild --quiet
+  sed "s|^sivcfs=.*|sivcfs=$sivcfs|" installed/usr/sbin/mount.sivc > helper
+  chmod +x helper
   echo "$helper" > remove_afterwards
-  PATH="$build/src:$PATH" "$@" || status=$?
+  ln -s "$PWD/helper" $helper
+  "$@" || status=$?
   rm $helper remove_afterwards
   return "$status"
 }

@@ -13,7 +13,8 @@ ends=(stop_domain kill_domain)
     printf old > 2/peers/1
     $end 1
     start_domain 1
-    eventually same "$(op 2/peers/1 w write=x)" "write EACCES"
+    # It has published nothing for us; that it ended is the last that we heard of it.
+    like "$(op 2/peers/1 w write=x)" "^write E(ACCES|PIPE)$"
     permit 1 2
     same "$(op 2/peers/1 w write=new)" "write 3"
     same "$(op 1/inbox r+nonblock read read)" $'read 3 new\nread EAGAIN'
@@ -70,11 +71,11 @@ ends=(stop_domain kill_domain)
     shows writer "write EPIPE"
     start_domain 1
     next writer
-    shows writer "write EACCES"
+    shows writer pause 3
     permit 1 2
     next writer
     finish writer
-    same "$output" $'write 3\npause\nwrite EPIPE\npause\nwrite EACCES\npause\nwrite 4'
+    like "$output" $'^write 3\npause\nwrite EPIPE\npause\nwrite E(ACCES|PIPE)\npause\nwrite 4$'
     same "$(op 1/inbox r+nonblock read)" "read 4 four"
     stop_domain 1
     stop_domain 2

@@ -103,6 +103,9 @@ image_base() { # DIR: leaves vmlinuz, xen and base.img there
   mv "$temporary/root/boot/$kernel" "$temporary/vmlinuz"
   zcat "$temporary"/root/boot/xen-*-amd64.gz >"$temporary/xen"
   cp -al "$temporary/root" "$temporary/base"
+  for path in passwd group; do
+    cp "$temporary/root/usr/share/base-passwd/$path.master" "$temporary/base/etc/$path"
+  done
   for path in "${image_prune[@]}"; do
     # shellcheck disable=SC2086 # these are patterns
     rm -rf "$temporary"/base/$path

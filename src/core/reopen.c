@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reopen.c: this domain was saved and restored (or migrated) while we ran.
+ *
+ * It goes on under another id.  Grants, mappings, event channels and nodes are gone; our processes,
+ * our memory, and what was in our rings are not.  So every endpoint gives up what it had of the
+ * hypervisor (what senders had finished is kept, to be read), the hypervisor is opened again, and
+ * the endpoints publish their tables anew.  Readers go on waiting.  Those who wait to send go on
+ * too, if the receiver permits the new id; else their sends fail.
+ *
+ * Nothing that was mapped from another domain is touched between the restore being noticed
+ * (`stale`) and the new beginning, which happens from the loop, when nobody is in the middle of
+ * anything.
+ */
+#include <errno.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "core.h"
+
+#define RETRY_MS 1000
+
+static void renew(struct sivc *sivc, struct hv *hv)
+{
+	struct sivc_endpoint *ep;
+	int r;
+
+	LIST_FOREACH (ep, &sivc->endpoints, link)
+		endpoint_suspend(ep);
+	sivc_disconnect(sivc);
+	r = sivc_connect(sivc, hv);
+	sivc->stale = false;
+	if (r < 0)
+		hv_log(hv, LOG_ERR, "changes of other domains will not be noticed: %s",
+			strerror(-r));
+	LIST_FOREACH (ep, &sivc->endpoints, link) {
+		r = endpoint_resume(ep);
+		if (r < 0)
+			hv_log(hv, LOG_ERR, "endpoint %s did not come back whole: %s", ep->name,
+				strerror(-r));
+	}
+	hv_log(hv, LOG_NOTICE, "this is domain %u now", hv_domid(hv));
+}
+
+static void on_reopen(struct loop_timer *timer)
+{
+	struct sivc *sivc = (void *)((char *)timer - offsetof(struct sivc, reopen));
+	struct hv *hv;
+
+	if (hv_open(&sivc->config, &hv) < 0) /* it has said why */
+		loop_timer_set(&sivc->loop, &sivc->reopen, RETRY_MS, on_reopen);
+	else
+		renew(sivc, hv);
+}
+
+void sivc_reopen_later(struct sivc *sivc)
+{
+	sivc->stale = true;
+	if (sivc->reopen.due == 0)
+		loop_timer_set(&sivc->loop, &sivc->reopen, 0, on_reopen);
+}

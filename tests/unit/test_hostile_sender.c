@@ -1,0 +1,695 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a domain that may send to us can do to us: nothing.  It has a ring and an event channel, and
+ * writes what it likes into the one and signals the other as fast as it can.
+ */
+#include "test_hostile.h"
+
+#include <pthread.h>
+
+/* The victim's answer to what is in the attacker's ring now. */
+static ssize_t look(struct scene *s)
+{
+	char buffer[MAX_MSG];
+
+	return receive(&s->victim, ATTACKER, buffer, sizeof(buffer));
+}
+
+/* After a breach: an error, told once; the ring is gone, and nobody else has noticed. */
+static bool is_breach(struct scene *s)
+{
+	struct page_view view;
+
+	CHECK_IS(look(s), -EPROTO);
+	CHECK_IS(look(s), -EPROTO);
+	CHECK_IS(receive(&s->victim, SIVC_ANY, NULL, 0), -EAGAIN);
+	CHECK_IS(s->victim.ep->breaches, 1);
+	CHECK_IS(s->victim.warnings, 1);
+	CHECK_IS(page_read(s->x.page, s->x.nonce, &view), 0);
+	CHECK_IS(view.verdict, SIVC_VERDICT_REFUSED);
+	CHECK_IS(view.ctl_ref + view.port + view.ring_pages, 0);
+	CHECK(others_go_on(s));
+	/* Allowed again by a local user, it begins anew. */
+	CHECK_IS(sivc_refuse(s->victim.ep, ATTACKER), 0);
+	CHECK_IS(sivc_permit(s->victim.ep, ATTACKER), 0);
+	CHECK_IS(look(s), -EAGAIN);
+	CHECK(others_go_on(s));
+	scene_close(s);
+	return true;
+}
+
+static bool scene_link_ring(struct scene *s, uint32_t ring)
+{
+	scene_open_ring(s, ring);
+	CHECK(attacker_link(&s->x, VICTIM));
+	s->x.ctl->sender_alive = 1;
+	return true;
+}
+
+static bool scene_link(struct scene *s)
+{
+	return scene_link_ring(s, RING);
+}
+
+/* Its index is at 64, which is known, and then it is at this. */
+static bool index_is_breach(uint32_t prod)
+{
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	for (int i = 0; i < 4; i++)
+		attacker_send(&s.x, "message", 8);
+	CHECK_IS(look(&s), 8);
+	s.x.ctl->prod = prod;
+	for (int i = 0; i < 3; i++)
+		CHECK_IS(look(&s), 8); /* what was seen already is still good */
+	return is_breach(&s);
+}
+
+static bool index_too_far(void)
+{
+	return index_is_breach(64 + RING + 8);
+}
+
+static bool index_half_way_round(void)
+{
+	return index_is_breach(0x80000000u);
+}
+
+static bool index_backwards(void)
+{
+	return index_is_breach(56);
+}
+
+static bool index_unaligned(void)
+{
+	return index_is_breach(64 + 13);
+}
+
+static bool index_within_a_header(void)
+{
+	return index_is_breach(64 + 4);
+}
+
+/* A frame with this header, of which `size` bytes are there. */
+static bool frame_is_breach(uint32_t length, uint32_t flags, uint32_t size)
+{
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	attacker_put(&s.x, length, flags, NULL, size);
+	attacker_publish(&s.x);
+	return is_breach(&s);
+}
+
+static bool lengths(void)
+{
+	static const uint32_t bad[] = {0, 17, 1024, RING - 8, RING - 7, RING, 0x7FFFFFFFu,
+		0x80000000u, 0xFFFFFFF0u, 0xFFFFFFF8u, 0xFFFFFFF9u, 0xFFFFFFFFu};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK(frame_is_breach(bad[i], WHOLE, 16));
+	return true;
+}
+
+static bool flags(void)
+{
+	for (uint32_t bit = 4; bit != 0; bit <<= 1)
+		CHECK(frame_is_breach(16, WHOLE | bit, 16));
+	return true;
+}
+
+static bool middle_without_first(void)
+{
+	return frame_is_breach(16, 0, 16) && frame_is_breach(16, SIVC_FRAME_LAST, 16);
+}
+
+/* The victim takes at most 8 KiB, and its ring is larger. */
+static bool too_long_whole(void)
+{
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	s.victim.sivc->max_msg = 8192;
+	attacker_put(&s.x, 8193, WHOLE, NULL, 8193);
+	attacker_publish(&s.x);
+	return is_breach(&s);
+}
+
+static bool too_long_in_pieces(void)
+{
+	struct inbound *in;
+	struct scene s;
+	ssize_t r = -EAGAIN;
+	uint32_t sent = 0;
+
+	CHECK(scene_link(&s));
+	in = inbound_find(s.victim.ep, ATTACKER);
+	while (r == -EAGAIN && sent < 4 * MAX_MSG) {
+		attacker_put(&s.x, 1000, sent == 0 ? SIVC_FRAME_FIRST : 0, NULL, 1000);
+		attacker_publish(&s.x);
+		sent += 1000;
+		r = look(&s);
+		CHECK(in->partial_capacity <= 2 * MAX_MSG);
+	}
+	CHECK_IS(r, -EPROTO);
+	CHECK(sent > MAX_MSG && sent <= MAX_MSG + 1000);
+	CHECK(!in->partial);
+	return is_breach(&s);
+}
+
+/* The header is changed between the look at it and the taking of the message. */
+static bool header_changes_after_the_look(void)
+{
+	struct sivc_message message;
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	attacker_send(&s.x, "the first", 9);
+	attacker_send(&s.x, "the second", 10);
+	CHECK_IS(sivc_peek(s.victim.ep, ATTACKER, &message), 0);
+	*(struct sivc_frame *)(void *)s.x.data = (struct sivc_frame){0xFFFFFFFFu, 0xFFFFFFFFu};
+	s.x.ctl->prod = 0x12345678;
+	CHECK_IS(message.length, 9);
+	sivc_consume(s.victim.ep, &message);
+	CHECK_IS(look(&s), 10);
+	return is_breach(&s);
+}
+
+/* The message that was looked at is in breach when it is looked at again, and is taken then. */
+static bool taken_after_a_breach(void)
+{
+	struct sivc_message message;
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	attacker_send(&s.x, "message", 8);
+	CHECK_IS(sivc_peek(s.victim.ep, ATTACKER, &message), 0);
+	((struct sivc_frame *)(void *)s.x.data)->flags = 0xFFFFFFFFu;
+	CHECK_IS(sivc_queued(s.victim.ep, ATTACKER, NULL), 0);
+	sivc_consume(s.victim.ep, &message);
+	CHECK(others_go_on(&s));
+	scene_close(&s);
+	return true;
+}
+
+static bool stale_bytes(void)
+{
+	char buffer[64], expected[64];
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	memset(buffer, 'S', sizeof(buffer));
+	attacker_send(&s.x, buffer, sizeof(buffer));
+	CHECK_IS(receive(&s.victim, ATTACKER, buffer, sizeof(buffer)), sizeof(buffer));
+	memset(buffer, '-', sizeof(buffer));
+	memset(expected, '-', sizeof(expected));
+
+	attacker_send(&s.x, "x", 1);
+	CHECK_IS(receive(&s.victim, ATTACKER, buffer, sizeof(buffer)), 1);
+	expected[0] = 'x';
+	CHECK(memcmp(buffer, expected, sizeof(buffer)) == 0);
+
+	attacker_put(&s.x, 3, SIVC_FRAME_FIRST, "abc", 3);
+	attacker_put(&s.x, 2, SIVC_FRAME_LAST, "de", 2);
+	attacker_publish(&s.x);
+	CHECK_IS(receive(&s.victim, ATTACKER, buffer, sizeof(buffer)), 5);
+	memcpy(expected, "abcde", 5);
+	CHECK(memcmp(buffer, expected, sizeof(buffer)) == 0);
+	scene_close(&s);
+	return true;
+}
+
+/* The attacker's own word about who it is does not exist; its channel is. */
+static bool sender_is_the_channel(void)
+{
+	char buffer[8];
+	uint16_t sender = 0;
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	attacker_send(&s.x, "from 2", 6);
+	CHECK_IS(sivc_receive(s.victim.ep, SIVC_ANY, buffer, sizeof(buffer), &sender, SIVC_NOWAIT),
+		6);
+	CHECK_IS(sender, ATTACKER);
+	scene_close(&s);
+	return true;
+}
+
+/* The victim's pages are where the attacker has been told; it may not write to the table. */
+static bool table_is_read_only(void)
+{
+	struct scene s;
+	void *memory;
+	int status;
+	pid_t pid;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(hv_map(s.x.hv, VICTIM, 1, &s.x.page_ref, true, NULL, &memory), -EINVAL);
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		s.x.page->verdict = SIVC_VERDICT_PERMITTED;
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	CHECK(status != 0);
+	scene_close(&s);
+	return true;
+}
+
+/* What was revoked is not read again, whatever is written to it. */
+static bool revoked_ring_is_not_read(void)
+{
+	struct scene s;
+	char buffer[16];
+
+	CHECK(scene_link(&s));
+	attacker_send(&s.x, "before", 6);
+	CHECK_IS(sivc_refuse(s.victim.ep, ATTACKER), 0);
+	attacker_send(&s.x, "after", 5);
+	CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), 6);
+	CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), -EAGAIN);
+	CHECK_IS(sivc_permit(s.victim.ep, ATTACKER), 0);
+	attacker_send(&s.x, "old ring", 8);
+	CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), -EAGAIN);
+	CHECK(others_go_on(&s));
+	scene_close(&s);
+	return true;
+}
+
+/* Who is refused has no event channel: it wakes nobody, also one that reads. */
+static void ignore(struct sivc_waiter *waiter)
+{
+	(void)waiter;
+}
+
+static bool refused_wakes_nobody(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct pollfd fd;
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(sivc_refuse(s.victim.ep, ATTACKER), 0);
+	house_live(&s.victim, 20);
+	fd = (struct pollfd){sivc_fd(s.victim.sivc), POLLIN, 0};
+	for (int i = 0; i < 1000; i++) {
+		attacker_send(&s.x, "let me in", 9);
+		CHECK_IS(poll(&fd, 1, 0), 0);
+	}
+	CHECK_IS(s.victim.ep->in_wakeups, 0);
+	sivc_wait_cancel(&waiter);
+	scene_close(&s);
+	return true;
+}
+
+/* Nobody reads: it may wake the process once, not again. */
+static bool flood_without_readers(void)
+{
+	struct pollfd fd;
+	struct scene s;
+	int woken = 0;
+
+	CHECK(scene_link(&s));
+	house_live(&s.victim, 20);
+	fd = (struct pollfd){sivc_fd(s.victim.sivc), POLLIN, 0};
+	for (int i = 0; i < 1000; i++) {
+		if (s.x.prod < RING / 2)
+			attacker_put(&s.x, 8, WHOLE, "message", 8);
+		attacker_publish(&s.x);
+		woken += poll(&fd, 1, 0);
+		sivc_dispatch(s.victim.sivc);
+	}
+	CHECK(woken <= 1);
+	scene_close(&s);
+	return true;
+}
+
+/* Somebody reads, and all that comes are events.  XSA-332, XSA-391. */
+static bool flood_with_a_reader(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct scene s;
+	uint64_t end;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	for (end = now_ms() + 500; now_ms() < end;) {
+		hv_port_notify(s.x.port);
+		sivc_wait(s.victim.sivc, 1);
+	}
+	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->in_wakeups);
+	CHECK(s.victim.ep->in_wakeups <= 600); /* a storm would be tens of thousands */
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+	house_run(&s.victim);
+	CHECK(!waiter.list); /* the friend's message is there at once */
+	scene_close(&s);
+	return true;
+}
+
+/* After the flood the attacker's own messages arrive, too: the penalty ends. */
+static bool flood_ends(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	for (int i = 0; i < 1000; i++) {
+		hv_port_notify(s.x.port);
+		house_run(&s.victim);
+	}
+	attacker_send(&s.x, "honest now", 10);
+	house_live(&s.victim, 50);
+	CHECK(!waiter.list);
+	CHECK_IS(look(&s), 10);
+	scene_close(&s);
+	return true;
+}
+
+/* The attacker's other thread: it never stops. */
+struct scribbler {
+	struct attacker *x;
+	void (*scribble)(struct attacker *x, uint64_t *random);
+	volatile bool stop;
+	pthread_t thread;
+};
+
+static uint32_t draw(uint64_t *random)
+{
+	*random = *random * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*random >> 32);
+}
+
+static void *scribbler_run(void *data)
+{
+	struct scribbler *scribbler = data;
+	uint64_t random = 1;
+
+	while (!scribbler->stop)
+		scribbler->scribble(scribbler->x, &random);
+	return NULL;
+}
+
+static void scribbler_start(struct scribbler *scribbler)
+{
+	scribbler->stop = false;
+	pthread_create(&scribbler->thread, NULL, scribbler_run, scribbler);
+}
+
+static void scribbler_stop(struct scribbler *scribbler)
+{
+	scribbler->stop = true;
+	pthread_join(scribbler->thread, NULL);
+}
+
+/*
+ * Messages that are begun again and again, and never end.  The ring is full of such beginnings, so
+ * that all there is to do is to say, again and again, that it is.
+ */
+#define LARGE_RING 1048576u
+
+static void fill_with_beginnings(struct attacker *x)
+{
+	while (x->prod < x->size)
+		attacker_put(x, 8, SIVC_FRAME_FIRST, "12345678", 8);
+}
+
+static void begin_for_ever(struct attacker *x, uint64_t *random)
+{
+	uint32_t cons = __atomic_load_n(&x->page->cons, __ATOMIC_ACQUIRE);
+
+	(void)random;
+	__atomic_store_n(&x->ctl->prod, cons + x->size, __ATOMIC_RELEASE);
+}
+
+static bool messages_that_never_end(void)
+{
+	struct scribbler scribbler = {.scribble = begin_for_ever};
+	uint64_t end, start, longest = 0;
+	struct scene s;
+	char buffer[16];
+	bool others;
+
+	CHECK(scene_link_ring(&s, LARGE_RING));
+	scribbler.x = &s.x;
+	fill_with_beginnings(&s.x);
+	scribbler_start(&scribbler);
+	for (end = now_ms() + 1000; now_ms() < end && longest <= CALL_US;) {
+		hv_port_notify(s.x.port);
+		start = used_us();
+		receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer));
+		longest = used_us() - start > longest ? used_us() - start : longest;
+	}
+	others = others_go_on(&s);
+	scribbler_stop(&scribbler);
+	printf("# the longest call took %llu us\n", (unsigned long long)longest);
+	CHECK(longest <= CALL_US);
+	CHECK(others);
+	scene_close(&s);
+	return true;
+}
+
+/* The same while a reader waits: the process must still do its other work, and rest in between. */
+static bool messages_that_never_end_with_a_reader(void)
+{
+	struct scribbler scribbler = {.scribble = begin_for_ever};
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct scene s;
+	uint64_t end, start;
+
+	CHECK(scene_link(&s));
+	scribbler.x = &s.x;
+	fill_with_beginnings(&s.x);
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	scribbler_start(&scribbler);
+	start = used_us();
+	for (end = now_ms() + 1000; now_ms() < end;) {
+		hv_port_notify(s.x.port);
+		sivc_wait(s.victim.sivc, 1);
+	}
+	printf("# %llu us of processor time in a second\n",
+		(unsigned long long)(used_us() - start));
+	CHECK(used_us() - start <= 500000);
+	scribbler_stop(&scribbler);
+	sivc_wait_cancel(&waiter);
+	scene_close(&s);
+	return true;
+}
+
+/* Two attackers, each with a reader of its own. */
+static struct attacker *second;
+
+static void begin_both_for_ever(struct attacker *x, uint64_t *random)
+{
+	begin_for_ever(x, random);
+	begin_for_ever(second, random);
+}
+
+static bool two_that_never_end(void)
+{
+	struct sivc_waiter own[] = {{.fn = ignore}, {.fn = ignore}};
+	struct scribbler scribbler = {.scribble = begin_both_for_ever};
+	struct attacker other = {0};
+	uint64_t start, longest = 0;
+	struct scene s;
+
+	CHECK(scene_link_ring(&s, LARGE_RING));
+	CHECK_IS(sivc_permit(s.victim.ep, 4), 0);
+	CHECK_IS(hv_open(&(struct hv_config){.backend = "local", .domid = 4}, &other.hv), 0);
+	CHECK_IS(hv_events_new(other.hv, &other.events), 0);
+	CHECK(attacker_link(&other, VICTIM));
+	second = &other;
+	scribbler.x = &s.x;
+	fill_with_beginnings(&s.x);
+	fill_with_beginnings(&other);
+	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &own[0]), 0);
+	CHECK_IS(sivc_wait_receive(s.victim.ep, 4, &own[1]), 0);
+	scribbler_start(&scribbler);
+	for (int i = 0; i < 200 && longest <= CALL_US; i++) {
+		hv_port_notify(s.x.port);
+		hv_port_notify(other.port);
+		start = used_us();
+		sivc_wait(s.victim.sivc, 1);
+		longest = used_us() - start > longest ? used_us() - start : longest;
+	}
+	scribbler_stop(&scribbler);
+	printf("# the longest call took %llu us\n", (unsigned long long)longest);
+	CHECK(longest <= CALL_US);
+	scene_close(&s);
+	return true;
+}
+
+/*
+ * A process that spins before it sleeps.  The attacker has sent a message that nobody wants; the
+ * reader of another domain must not be kept from it.
+ */
+static bool unwanted_message_while_spinning(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	s.victim.sivc->spin = 50;
+	attacker_send(&s.x, "unwanted", 8);
+	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &waiter), 0); /* it is ready; */
+	CHECK(!waiter.list);                                          /* poll, say */
+	CHECK_IS(sivc_wait_receive(s.victim.ep, FRIEND, &waiter), 0);
+	sivc_dispatch(s.victim.sivc);
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "wanted", 6), 0);
+	for (int i = 0; i < 1000; i++)
+		sivc_wait(s.victim.sivc, 1);
+	CHECK(!waiter.list);
+	scene_close(&s);
+	return true;
+}
+
+/* Everything that it may write, at any time, with values that are nearly right. */
+static void scribble_all(struct attacker *x, uint64_t *random)
+{
+	static const uint32_t lengths_[] = {0, 1, 8, 9, 100, RING - 8, RING, 0xFFFFFFFFu};
+	uint32_t cons = __atomic_load_n(&x->page->cons, __ATOMIC_RELAXED);
+	struct sivc_frame *frame = (void *)(x->data + (cons + draw(random) % 256 * 8) % x->size);
+	bool good = draw(random) % 1024 > 0;
+
+	__atomic_store_n(&frame->length, good ? 8 : lengths_[draw(random) % 8], __ATOMIC_RELAXED);
+	__atomic_store_n(&frame->flags, good ? WHOLE : draw(random) % 8, __ATOMIC_RELAXED);
+	__atomic_store_n(&x->ctl->prod, cons + (draw(random) % (good ? 64 : RING / 4)) * 8,
+		__ATOMIC_RELAXED);
+	__atomic_store_n(&x->ctl->space_event, cons + draw(random) % 64, __ATOMIC_RELAXED);
+	__atomic_store_n(&x->ctl->sender_alive, (uint8_t)draw(random), __ATOMIC_RELAXED);
+}
+
+static bool scribbled_upon_while_it_is_read(void)
+{
+	struct scribbler scribbler = {.scribble = scribble_all};
+	struct scene s;
+	char buffer[MAX_MSG];
+	unsigned int messages = 0, breaches = 0;
+	uint64_t end;
+
+	CHECK(scene_link(&s));
+	scribbler.x = &s.x;
+	for (end = now_ms() + 1500; now_ms() < end;) {
+		ssize_t r;
+
+		scribbler_start(&scribbler);
+		for (int i = 0; i < 10000; i++) {
+			r = receive(&s.victim, ATTACKER, buffer, sizeof(buffer));
+			messages += r > 0;
+			if (r == -EPROTO)
+				break;
+			if (i % 16 == 0)
+				sivc_queued(s.victim.ep, SIVC_ANY, NULL);
+		}
+		scribbler_stop(&scribbler);
+		breaches += r == -EPROTO;
+		CHECK(others_go_on(&s));
+		/* Permitted again, it comes again. */
+		sivc_refuse(s.victim.ep, ATTACKER);
+		while (receive(&s.victim, ATTACKER, buffer, sizeof(buffer)) > 0)
+			;
+		sivc_permit(s.victim.ep, ATTACKER);
+		hv_port_free(s.x.port);
+		hv_unmap(s.x.hv, s.x.page, 1);
+		hv_unmap(s.x.hv, s.x.ctl, 1);
+		hv_unmap(s.x.hv, s.x.data, RING_PAGES);
+		CHECK(attacker_link(&s.x, VICTIM));
+	}
+	printf("# %u messages, %u breaches\n", messages, breaches);
+	CHECK(breaches > 0);
+	scene_close(&s);
+	return true;
+}
+
+/* A reader of that domain alone waits when the domain breaks the protocol. */
+static bool waiting_reader_is_told(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &waiter), 0);
+	attacker_put(&s.x, 0, 0xFF, NULL, 8);
+	attacker_publish(&s.x);
+	house_run(&s.victim);
+	CHECK_IS(s.victim.ep->breaches, 1);
+	CHECK(!waiter.list);
+	CHECK_IS(look(&s), -EPROTO);
+	scene_close(&s);
+	return true;
+}
+
+/* It comes and goes under a name that a rule permits, and leaves a full ring each time. */
+static bool memory_is_bounded(void)
+{
+	struct inbound *in;
+	struct scene s;
+	uint64_t most = 0;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, "allow friend\nallow mallory\n", 27, true), 0);
+	for (int i = 0; i < 10; i++) {
+		struct attacker x;
+
+		attacker_open(&x);
+		CHECK(attacker_link(&x, VICTIM));
+		while (x.prod < RING)
+			attacker_put(&x, 8, WHOLE, "12345678", 8);
+		attacker_publish(&x);
+		fake_name_set("mallory", -1);
+		house_live(&s.victim, 60);
+		CHECK(!sivc_permitted(s.victim.ep, ATTACKER));
+		fake_kill(x.hv);
+		fake_name_set("mallory", ATTACKER);
+		house_live(&s.victim, 60);
+		in = inbound_find(s.victim.ep, ATTACKER);
+		most = in->saved_bytes > most ? in->saved_bytes : most;
+	}
+	printf("# %llu bytes are kept\n", (unsigned long long)most);
+	CHECK(most <= 2 * RING);
+	scene_close(&s);
+	return true;
+}
+
+int main(void)
+{
+	holds("an index beyond the ring is a breach", index_too_far);
+	holds("an index half way round the numbers is a breach", index_half_way_round);
+	holds("an index that runs backwards is a breach", index_backwards);
+	holds("an index that is not aligned is a breach", index_unaligned);
+	holds("an index in the middle of a header is a breach", index_within_a_header);
+	holds("a length that is 0, not there, or overflows is a breach", lengths);
+	holds("an unknown flag is a breach", flags);
+	holds("a fragment without a beginning is a breach", middle_without_first);
+	holds("a message longer than max_msg is a breach", too_long_whole);
+	holds("so is one in pieces, as soon as it is too long, and no more is kept",
+		too_long_in_pieces);
+	holds("a header that changes after it was looked at changes nothing",
+		header_changes_after_the_look);
+	holds("a message may be taken after its sender's ring was closed", taken_after_a_breach);
+	holds("bytes of an older message are never shown", stale_bytes);
+	holds("a message's sender is whose channel it came through", sender_is_the_channel);
+	holds("the table cannot be written by those it is about", table_is_read_only);
+	holds("a revoked ring is not read again", revoked_ring_is_not_read);
+	holds("a refused domain wakes nobody, not even a waiting reader", refused_wakes_nobody);
+	holds("a flood of messages that nobody reads wakes the process once",
+		flood_without_readers);
+	holds("a flood of events that bring nothing costs a bounded number of wake-ups",
+		flood_with_a_reader);
+	holds("after such a flood, messages arrive again", flood_ends);
+	holds("messages that never end hold nobody up", messages_that_never_end);
+	holds("nor do they use up the processor while a reader waits",
+		messages_that_never_end_with_a_reader);
+	holds("two such senders, each with a reader, hold nobody up", two_that_never_end);
+	holds("an unwanted message keeps nobody from another who spins",
+		unwanted_message_while_spinning);
+	holds("memory that is rewritten while it is read does no harm",
+		scribbled_upon_while_it_is_read);
+	holds("a reader that waits for a domain is told of its breach", waiting_reader_is_told);
+	holds("what a domain that comes and goes can make us keep is bounded", memory_is_bounded);
+	return done_testing();
+}
