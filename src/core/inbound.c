@@ -451,6 +451,23 @@ static int find_message(struct inbound *in)
 	return r;
 }
 
+/*
+ * The message will be handed to a system call.  Memory that is gone (a file of the local backend
+ * that somebody has cut) must be noticed before, by a load that the backend can mend: a system call
+ * would fail half way through a reply.
+ */
+static void touch(const struct ring_frame *frame)
+{
+	for (int i = 0; i < frame->iovcnt; i++) {
+		const uint8_t *bytes = frame->iov[i].iov_base;
+		size_t length = frame->iov[i].iov_len;
+
+		for (size_t at = 0; at < length; at += SIVC_PAGE_SIZE)
+			shared_load8(bytes + at);
+		shared_load8(bytes + length - 1);
+	}
+}
+
 int inbound_peek(struct inbound *in, struct sivc_message *message)
 {
 	const struct saved *saved;
@@ -469,6 +486,7 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 		message->length = in->frame.length;
 		message->iovcnt = in->frame.iovcnt;
 		memcpy(message->iov, in->frame.iov, sizeof(message->iov));
+		touch(&in->frame);
 	}
 	return 0;
 }

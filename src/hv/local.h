@@ -9,6 +9,7 @@
  *	local_events.c	event channels: pairs of FIFOs
  *	local_store.c	serving, nodes, names, domains
  *	local_watch.c	being told about changes there, and about the ends of processes
+ *	local_look.c	what a watch looks at: directories, and FIFOs of processes
  */
 #ifndef SIVC_HV_LOCAL_H
 #define SIVC_HV_LOCAL_H

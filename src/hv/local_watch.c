@@ -2,33 +2,18 @@
 /*
  * local_watch.c: being told about changes of the store.
  *
- * A watch of a node has a path below DIR: N, v1, ENDPOINT.  Its directory may not be there yet, and
- * may go and come back.  So two directories are watched with inotify: the deepest that exists, for
- * what appears in it, and its parent, for the going of that one.  (A directory that is removed
- * while anybody has it open says nothing itself before it is closed; its parent does.)  Each is
- * watched before we look for the next one in it, so nothing is missed in between.
- *
  * All watches of the names hang on one, the census, whose path is empty: its directory is DIR, in
  * which every process has its entry.  While there is a census it also answers who lives here
  * (local_census), without a look at the processes that were there before.
  *
- * inotify does not see a process end.  So a watch also has the FIFOs of the processes that matter
- * to it open for reading (its lives); epoll reports the hang-up when the last writer goes, however
- * it goes.
- *
- * inotify has one watch a directory and process, whoever asked for it, so directories are shared
- * by their watch descriptor.
- *
  * An event makes a watch pending; pending watches look again where they stand, and then fire.  They
- * keep no history.
+ * keep no history.  What they look at, and why no change is missed, is in local_look.c.
  *
  * What another domain can do with its directory is to change it all the time.  The events of one
  * dispatch are one call of a watch, and after WAKES_MAX wake-ups within a window we do not look at
  * changes any more before the window ends: a flood costs a bounded number of wake-ups a second.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,69 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HASH_FUNCTION HASH_FNV /* the default one falls through cases, which clang warns about */
-#include <uthash.h>
+#include "local_watch.h"
 
-#include "local.h"
-
-#define LEVELS      3 /* directories in the path of a node: N, v1, ENDPOINT */
-#define CHANGES     (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
 #define WINDOW_MS   100   /* in which at most ... */
 #define WAKES_MAX   32    /* ... wake-ups are let through */
 #define RETRY_MS    1000  /* until a watch that could not be set up is tried again */
 #define EVENTS_SIZE 16384 /* bytes of inotify events a dispatch */
-
-/* A directory, by inotify's watch descriptor, and who is interested in it. */
-struct local_watched {
-	int wd;
-	LIST_HEAD(, spot) spots;
-	UT_hash_handle hh;
-};
-
-/* The interest of a watch in the directory at `level` of its path; 0 is DIR. */
-struct spot {
-	struct local_watch *watch;
-	struct local_watched *directory; /* NULL: none */
-	int level;
-	LIST_ENTRY(spot) link;
-};
-
-/* A process that a watch wants to know the end of: a FIFO, open for reading. */
-struct life {
-	struct local_watch *watch;
-	int fd;
-	struct timespec since; /* of an entry */
-	UT_hash_handle hh;
-	char name[LOCAL_NAME_MAX]; /* the FIFO's, in the deepest directory of the path */
-};
-
-struct local_watch {
-	struct hv_watch watch;
-
-	/* What is watched; never changes. */
-	bool names; /* it hangs on the census and has nothing else of what follows but `pending` */
-	uint16_t owner;
-	int depth; /* directories in the path: LEVELS, or 0 for the census */
-	char path[LEVELS][LOCAL_NAME_MAX];
-	char node[LOCAL_NAME_MAX]; /* the name of our node */
-
-	/* What stands now. */
-	struct spot spots[LEVELS + 1];
-	struct life *lives; /* by name */
-
-	/* What is to be done. */
-	bool pending; /* fires at the next dispatch ... */
-	bool look;    /* ... after it has looked again, ... */
-	bool moved;   /* ... at its directories, too */
-	bool failed;  /* looking failed; tried again after a while */
-	TAILQ_ENTRY(local_watch) pending_link;
-	TAILQ_ENTRY(local_watch) link; /* of `all`, or of `subscribers` if it is one of the names */
-};
-
-static struct local *watch_local(const struct local_watch *watch)
-{
-	return (struct local *)watch->watch.hv;
-}
 
 static uint64_t now_ms(void)
 {
@@ -134,7 +62,7 @@ static void plan(struct local_watching *w)
 
 static void make_pending(struct local_watch *watch)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 
 	if (watch->pending)
 		return;
@@ -151,258 +79,13 @@ static void look_again(struct local_watch *watch, bool moved)
 
 static void set_failed(struct local_watch *watch, bool failed)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 
 	if (failed && !watch->failed)
 		w->failed++;
 	if (!failed && watch->failed)
 		w->failed--;
 	watch->failed = failed;
-}
-
-/* Lives. */
-
-static void drop_life(struct life *life)
-{
-	HASH_DEL(life->watch->lives, life);
-	close(life->fd); /* which takes it out of the epoll set */
-	free(life);
-}
-
-static void drop_lives(struct local_watch *watch)
-{
-	struct life *life, *next;
-
-	HASH_ITER(hh, watch->lives, life, next)
-	{
-		drop_life(life);
-	}
-}
-
-static struct life *find_life(struct local_watch *watch, const char *name)
-{
-	struct life *life;
-
-	HASH_FIND_STR(watch->lives, name, life);
-	return life;
-}
-
-/* Takes over `fd`. */
-static int add_life(struct local_watch *watch, const char *name, int fd, struct timespec since)
-{
-	/* No events are asked for: the hang-up is always reported. */
-	struct epoll_event event = {.events = 0};
-	struct life *life = calloc(1, sizeof *life);
-	int error;
-
-	if (!life) {
-		close(fd);
-		return -ENOMEM;
-	}
-	life->watch = watch;
-	life->fd = fd;
-	life->since = since;
-	strcpy(life->name, name); /* fits: names of ours alone come here */
-	event.data.ptr = life;
-	if (epoll_ctl(watch_local(watch)->watching.changes, EPOLL_CTL_ADD, fd, &event)) {
-		error = -errno;
-		close(fd);
-		free(life);
-		return error;
-	}
-	HASH_ADD_STR(watch->lives, name, life);
-	return 0;
-}
-
-/* The server of the node's endpoint, in its directory. */
-static int look_for_server(struct local_watch *watch, int at)
-{
-	int fd;
-
-	if (find_life(watch, LOCAL_ALIVE))
-		return 0;
-	fd = local_alive_open(at);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	return add_life(watch, LOCAL_ALIVE, fd, (struct timespec){0});
-}
-
-static int look_for_entry(void *data, const char *name)
-{
-	struct local_watch *watch = data;
-	struct local_entry entry;
-	struct timespec since;
-	int fd;
-
-	if (!local_entry_parse(name, &entry) || find_life(watch, name))
-		return 0;
-	fd = local_entry_open(watch_local(watch), name, &since);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	return add_life(watch, name, fd, since);
-}
-
-/* Directories. */
-
-static void leave_spot(struct spot *spot)
-{
-	struct local_watching *w = &watch_local(spot->watch)->watching;
-	struct local_watched *directory = spot->directory;
-
-	if (!directory)
-		return;
-	LIST_REMOVE(spot, link);
-	spot->directory = NULL;
-	if (!LIST_EMPTY(&directory->spots))
-		return;
-	HASH_DEL(w->directories, directory);
-	inotify_rm_watch(w->inotify, directory->wd); /* fails if the directory itself is gone */
-	free(directory);
-}
-
-static int open_inotify(struct local *local)
-{
-	struct local_watching *w = &local->watching;
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-	int error = 0;
-
-	if (w->inotify >= 0)
-		return 0;
-	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (w->inotify < 0)
-		return -errno;
-	if (epoll_ctl(w->changes, EPOLL_CTL_ADD, w->inotify, &event)) {
-		error = -errno;
-		close(w->inotify);
-		w->inotify = -1;
-	}
-	return error;
-}
-
-/* inotify wants a path.  This one names the directory that we have checked and opened; it takes
- * /proc. */
-static int watch_directory(const struct local *local, int fd)
-{
-	char path[LOCAL_NAME_MAX];
-	int wd;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	wd = inotify_add_watch(local->watching.inotify, path, CHANGES | IN_ONLYDIR);
-	if (wd < 0)
-		return errno == ENOENT ? -ENOSYS
-				       : -errno; /* no /proc: not the same as no directory */
-	return wd;
-}
-
-static int take_spot(struct spot *spot, int fd)
-{
-	struct local *local = watch_local(spot->watch);
-	struct local_watched *directory;
-	int wd = watch_directory(local, fd);
-
-	if (wd < 0)
-		return wd;
-	if (spot->directory && spot->directory->wd == wd)
-		return 0;
-	leave_spot(spot);
-	HASH_FIND_INT(local->watching.directories, &wd, directory);
-	if (!directory) {
-		directory = calloc(1, sizeof *directory);
-		if (!directory) {
-			inotify_rm_watch(local->watching.inotify, wd);
-			return -ENOMEM;
-		}
-		directory->wd = wd;
-		HASH_ADD_INT(local->watching.directories, wd, directory);
-	}
-	spot->directory = directory;
-	LIST_INSERT_HEAD(&directory->spots, spot, link);
-	return 0;
-}
-
-/* The directory below level `level` of the path, which is open as `at`. */
-static int open_next(const struct local_watch *watch, int level, int at)
-{
-	if (level == 0)
-		return local_open_domain(watch_local(watch), watch->owner);
-	return local_open_dir(at, watch->path[level]);
-}
-
-/*
- * Goes down the path as far as it exists, and watches the last two directories.  If that is the
- * whole path, *leaf is the deepest one, for the caller to close; else -1.
- */
-static int go_down(struct local_watch *watch, int *leaf)
-{
-	int at = local_open_dir(watch_local(watch)->dir_fd, ".");
-	int level = 0, error = at < 0 ? at : 0;
-
-	while (!error) {
-		int next;
-
-		error = take_spot(&watch->spots[level], at);
-		if (error || level == watch->depth)
-			break;
-		next = open_next(watch, level, at);
-		close(at);
-		at = next;
-		if (at < 0) {
-			error = local_absent(at) ? 0 : at;
-			break;
-		}
-		level++;
-	}
-	for (int i = 0; i <= LEVELS; i++)
-		if (i > level || i < level - 1)
-			leave_spot(&watch->spots[i]);
-	if (!error)
-		*leaf = at < 0 ? -1 : at;
-	else if (at >= 0)
-		close(at);
-	return error;
-}
-
-/* The same where no directory has changed: all spots are taken. */
-static int go_back(const struct local_watch *watch, int *leaf)
-{
-	const struct local *local = watch_local(watch);
-	int at;
-
-	if (!watch->spots[watch->depth].directory) {
-		*leaf = -1;
-		return 0;
-	}
-	at = watch->depth ? local_open_endpoint(local, watch->owner, watch->path[LEVELS - 1])
-			  : local_open_dir(local->dir_fd, ".");
-	if (at < 0 && !local_absent(at))
-		return at;
-	*leaf = at < 0 ? -1 : at; /* if it is gone, inotify will say so */
-	return 0;
-}
-
-/* Looks where things stand, so that the next change will be noticed. */
-static int look(struct local_watch *watch)
-{
-	int error = open_inotify(watch_local(watch));
-	int leaf;
-
-	if (error)
-		return error;
-	error = watch->moved ? go_down(watch, &leaf) : go_back(watch, &leaf);
-	if (error || leaf < 0)
-		return error;
-	error = watch->depth ? look_for_server(watch, leaf)
-			     : local_each(leaf, look_for_entry, watch);
-	close(leaf);
-	return error;
-}
-
-/* As before the first look. */
-static void look_away(struct local_watch *watch)
-{
-	drop_lives(watch);
-	for (int i = 0; i <= LEVELS; i++)
-		leave_spot(&watch->spots[i]);
 }
 
 static void fail_to_watch(struct local *local, int error)
@@ -435,17 +118,17 @@ static void wake_subscribers(struct local_watching *w)
 /* Looks again, if that is due; what fails is tried again later. */
 static void refresh(struct local_watch *watch)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 	int error;
 
 	if (!watch->look)
 		return;
-	error = look(watch);
+	error = local_look(watch);
 	set_failed(watch, error != 0);
 	watch->look = false;
 	watch->moved = error != 0;
 	if (error) {
-		fail_to_watch(watch_local(watch), error);
+		fail_to_watch(local_watch_local(watch), error);
 		w->retry = now_ms() + RETRY_MS;
 	}
 	if (watch == w->census)
@@ -455,7 +138,7 @@ static void refresh(struct local_watch *watch)
 /* Events. */
 
 /* What happened to `name` in the directory of that spot matters to its watch. */
-static bool concerns(const struct spot *spot, const char *name)
+static bool concerns(const struct local_spot *spot, const char *name)
 {
 	const struct local_watch *watch = spot->watch;
 	struct local_entry entry;
@@ -467,33 +150,33 @@ static bool concerns(const struct spot *spot, const char *name)
 	return strcmp(name, watch->node) == 0 || strcmp(name, LOCAL_ALIVE) == 0;
 }
 
-static void spot_changed(struct spot *spot, const char *name)
+static void spot_changed(struct local_spot *spot, const char *name)
 {
-	struct life *life;
+	struct local_life *life;
 
 	if (!concerns(spot, name))
 		return;
 	if (spot->level < spot->watch->depth) {
-		drop_lives(spot->watch);
+		local_drop_lives(spot->watch);
 		look_again(spot->watch, true);
 		return;
 	}
-	life = find_life(spot->watch, name);
+	life = local_find_life(spot->watch, name);
 	if (life)
-		drop_life(life); /* that FIFO has gone, or another one is in its place */
+		local_drop_life(life); /* that FIFO has gone, or another one is in its place */
 	look_again(spot->watch, false);
 }
 
 /* The directory is gone, and inotify's watch with it. */
 static void directory_gone(struct local_watching *w, struct local_watched *directory)
 {
-	struct spot *spot;
+	struct local_spot *spot;
 
 	HASH_DEL(w->directories, directory);
 	while ((spot = LIST_FIRST(&directory->spots))) {
 		LIST_REMOVE(spot, link);
 		spot->directory = NULL;
-		drop_lives(spot->watch);
+		local_drop_lives(spot->watch);
 		look_again(spot->watch, true);
 	}
 	free(directory);
@@ -504,7 +187,7 @@ static void everything_changed(struct local_watching *w)
 	struct local_watch *watch;
 
 	TAILQ_FOREACH (watch, &w->all, link) {
-		drop_lives(watch);
+		local_drop_lives(watch);
 		look_again(watch, true);
 	}
 }
@@ -512,7 +195,7 @@ static void everything_changed(struct local_watching *w)
 static void handle_event(struct local_watching *w, const struct inotify_event *event)
 {
 	struct local_watched *directory;
-	struct spot *spot;
+	struct local_spot *spot;
 
 	if (event->mask & IN_Q_OVERFLOW) {
 		everything_changed(w);
@@ -552,14 +235,14 @@ static void collect(struct local_watching *w)
 	bool changed = false;
 
 	for (int i = 0; i < count; i++) {
-		struct life *life = events[i].data.ptr;
+		struct local_life *life = events[i].data.ptr;
 
 		if (!life) {
 			changed = true;
 			continue;
 		}
 		look_again(life->watch, false);
-		drop_life(life);
+		local_drop_life(life);
 	}
 	if (changed)
 		read_events(w);
@@ -605,7 +288,7 @@ static void timer_rang(struct local_watching *w)
 
 static void settle(struct local_watch *watch)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 
 	if (watch->pending)
 		TAILQ_REMOVE(&w->pending, watch, pending_link);
@@ -670,7 +353,7 @@ static struct local_watch *watch_new(struct hv *hv, hv_watch_fn *fn, void *data)
 	watch->watch.hv = hv;
 	watch->watch.fn = fn;
 	watch->watch.data = data;
-	for (int i = 0; i <= LEVELS; i++) {
+	for (int i = 0; i <= LOCAL_LEVELS; i++) {
 		watch->spots[i].watch = watch;
 		watch->spots[i].level = i;
 	}
@@ -680,18 +363,18 @@ static struct local_watch *watch_new(struct hv *hv, hv_watch_fn *fn, void *data)
 static void watch_drop(struct local_watch *watch)
 {
 	set_failed(watch, false);
-	look_away(watch);
+	local_look_away(watch);
 	free(watch);
 }
 
 /* Sets it up; *watch is freed if that fails. */
 static int watch_start(struct local_watch *watch)
 {
-	struct local *local = watch_local(watch);
+	struct local *local = local_watch_local(watch);
 	int error;
 
 	watch->moved = true;
-	error = look(watch);
+	error = local_look(watch);
 	if (error) {
 		fail_to_watch(local, error);
 		watch_drop(watch);
@@ -704,7 +387,7 @@ static int watch_start(struct local_watch *watch)
 
 static void watch_stop(struct local_watch *watch)
 {
-	struct local_watching *w = &watch_local(watch)->watching;
+	struct local_watching *w = &local_watch_local(watch)->watching;
 
 	if (watch->pending)
 		TAILQ_REMOVE(&w->pending, watch, pending_link);
@@ -715,7 +398,7 @@ static void watch_stop(struct local_watch *watch)
 static void fire_soon(struct local_watch *watch)
 {
 	make_pending(watch);
-	plan(&watch_local(watch)->watching);
+	plan(&local_watch_local(watch)->watching);
 }
 
 int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn,
@@ -730,7 +413,7 @@ int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_wat
 	if (!w)
 		return -ENOMEM;
 	w->owner = owner;
-	w->depth = LEVELS;
+	w->depth = LOCAL_LEVELS;
 	snprintf(w->path[0], LOCAL_NAME_MAX, "%u", owner);
 	strcpy(w->path[1], LOCAL_STORE);
 	strcpy(w->path[2], endpoint);
@@ -783,7 +466,7 @@ int local_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watc
 void local_watch_free(struct hv_watch *watch)
 {
 	struct local_watch *freed = (struct local_watch *)watch;
-	struct local_watching *w = &watch_local(freed)->watching;
+	struct local_watching *w = &local_watch_local(freed)->watching;
 
 	watch_stop(freed);
 	if (w->census && TAILQ_EMPTY(&w->subscribers)) {
@@ -795,7 +478,7 @@ void local_watch_free(struct hv_watch *watch)
 int local_census(struct local *local, local_census_fn *fn, void *data)
 {
 	struct local_watching *w = &local->watching;
-	struct life *life, *next;
+	struct local_life *life, *next;
 	int error = 0;
 
 	if (!w->census)

@@ -190,12 +190,14 @@ void xen_endpoint_remove(struct xen_hv *xen, const char *endpoint)
 bool xen_endpoint_exists(struct xen_hv *xen, const char *endpoint)
 {
 	char path[PATH_SIZE], *text;
+	bool exists;
 
 	if (endpoint_path(xen, endpoint, path) < 0)
 		return false;
 	text = xs_read(xen->store, XBT_NULL, path, NULL);
+	exists = text || (errno != ENOENT && errno != EACCES);
 	free(text);
-	return text || (errno != ENOENT && errno != EACCES);
+	return exists;
 }
 
 int xen_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value)
@@ -463,12 +465,12 @@ static void watch_rate(struct xen_hv *xen, struct xen_watch *watch)
 {
 	uint64_t now = now_ms();
 
+	if (now - watch->period_start >= WATCH_PERIOD_MS) {
+		watch->period_start = now;
+		watch->events = 0;
+	}
 	if (watch->events > WATCH_BURST && !watch->muted)
 		watch_mute(xen, watch);
-	if (now - watch->period_start < WATCH_PERIOD_MS)
-		return;
-	watch->period_start = now;
-	watch->events = 0;
 }
 
 /* Its function may free any watch, this one included. */

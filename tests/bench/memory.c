@@ -78,9 +78,10 @@ static void publish(const struct memory *m, struct index *index, uint32_t value)
 		return;
 	}
 	__atomic_store_n(&index->value, value, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&index->waits, __ATOMIC_SEQ_CST))
+	/* In one step, or we would take down the flag of a sleep that begins only now. */
+	if (!__atomic_load_n(&index->waits, __ATOMIC_SEQ_CST) ||
+		!__atomic_exchange_n(&index->waits, 0, __ATOMIC_SEQ_CST))
 		return;
-	__atomic_store_n(&index->waits, 0, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, &index->value, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 

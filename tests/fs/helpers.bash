@@ -147,7 +147,7 @@ kill_domain() {
   "$build/tests/await" exit "${domain_pid[$1]}"
   wait "${domain_pid[$1]}" || :
   unset "domain_pid[$1]"
-  limit umount "$1"
+  limit umount --lazy "$1"
 }
 
 # permit N M...: domain N permits each M.
@@ -183,10 +183,11 @@ work() {
 # --- Processes in the background ------------------------------------------------------------------
 
 # start NAME COMMAND...: runs in the background, without a time limit; its output is in NAME.out.
+# Without job control a shell has its background ignore Ctrl-C; here it has to end by it.
 start() {
   local name=$1
   shift
-  "$@" > "$name.out" 2>&1 3>&- 4>&- < "${start_input:-/dev/null}" &
+  env --default-signal=INT "$@" > "$name.out" 2>&1 3>&- 4>&- < "${start_input:-/dev/null}" &
   job_pid[$name]=$!
 }
 

@@ -72,10 +72,11 @@ waits_in_mount() {
   same "$(op 1/inbox r+nonblock read read)" $'read 8 one\\x0atwo\\x0a\nread EAGAIN'
 }
 
-@test "bash: read with a time limit gives up when nothing comes" {
+@test "bash: read under a time limit gives up when nothing comes" {
   pair
-  run limit bash -c 'read -rt 0.2 line < 1/inbox'
-  ((status > 128))
+  # bash has no time limit of its own for what stat calls a regular file.
+  run limit timeout 0.3 bash -c 'read -r line < 1/inbox'
+  same "$status" 124
   sends "echo '$text' > 2/peers/1"
 }
 
@@ -104,16 +105,17 @@ waits_in_mount() {
   sends "echo '$text' > 2/peers/1"
 }
 
+# head wants to go back to the end of the line, which it cannot here: it says so, and it is no error.
 @test "head -n1 receives one message and ends" {
   pair
-  receives 'head -n1 1/inbox'
-  receives 'head -n1 < 1/inbox'
+  receives 'head -n1 1/inbox 2> /dev/null'
+  receives 'head -n1 < 1/inbox 2> /dev/null'
 }
 
 @test "head -n1 of a message of two lines leaves no harm" {
   pair
-  printf 'one\ntwo\n' > 2/peers/1
-  same "$(limit head -n1 1/inbox)" "one"
+  dd status=none of=2/peers/1 <<< $'one\ntwo'
+  same "$(limit head -n1 1/inbox 2> /dev/null)" "one"
   sends "echo '$text' > 2/peers/1"
 }
 
@@ -195,23 +197,16 @@ waits_in_mount() {
   same "$(cat got)" "$text"
 }
 
-@test "tail -c and tail -n wait for the end, and can be ended" {
+@test "tail needs cat before it: without, it says that it cannot seek, and takes nothing" {
   pair
-  for how in -c+1 -n1; do
-    echo "$text" > 2/peers/1
-    run limit timeout 1 tail "$how" 1/inbox
-    same "$status" 124
-  done
-  op 1/inbox r+nonblock drain
-  sends "echo '$text' > 2/peers/1"
-}
-
-@test "tail -f prints messages as they come" {
-  pair
-  start reader tail -c+1 -f 1/inbox
-  blocked_child reader
   echo "$text" > 2/peers/1
+  run limit tail -n1 1/inbox
+  same "$status" 1
+  like "$output" "Illegal seek"
+  start reader bash -c 'cat 1/inbox | tail -c+1 -f'
   shows reader "$text"
+  echo "another" > 2/peers/1
+  shows reader "another"
   ends_by TERM reader
 }
 
@@ -233,7 +228,7 @@ waits_in_mount() {
   mkdir 1/endpoints/clipboard
   same "$(limit ls 1)" $'acl\nendpoints\ninbox\npeers\nself\nstats'
   like "$(limit ls -lR 1)" "peers"
-  like "$(limit ls -l 1/inbox)" "^-r-------- .* 5 "
+  like "$(limit ls -l 1/inbox)" "^-rw------- .* 5 "
   same "$(limit stat -c '%A %F' 1/acl)" "-rw------- regular file"
   same "$(limit stat -c %a 1/acl 1/peers/2 1/self 1/stats)" $'600\n600\n444\n444'
   same "$(limit find 1 | sort)" "$(printf '1%s\n' '' /acl /endpoints /endpoints/clipboard \
@@ -355,28 +350,43 @@ os.wait()
 ')" $'[]\nTrue'
 }
 
-@test "Python: epoll, level and edge triggered" {
+@test "Python: epoll, level triggered" {
   pair
   same "$(python '
 import os, select
 out = os.open("2/peers/1", os.O_WRONLY)
 box = os.open("1/inbox", os.O_RDONLY | os.O_NONBLOCK)
-for trigger in (0, select.EPOLLET):
-    epoll = select.epoll()
-    epoll.register(box, select.EPOLLIN | trigger)
-    print(epoll.poll(0.1))
-    for message in b"a", b"b", b"c":
-        if os.fork() == 0:
-            os.write(out, message)
-            os._exit(0)
-        print(epoll.poll(5) == [(box, select.EPOLLIN)], os.read(box, 10))
-        os.wait()
-    epoll.close()
+epoll = select.epoll()
+epoll.register(box, select.EPOLLIN)
+print(epoll.poll(0.1))
+for message in b"a", b"b", b"c":
+    if os.fork() == 0:
+        os.write(out, message)
+        os._exit(0)
+    print(epoll.poll(5) == [(box, select.EPOLLIN)], os.read(box, 10))
+    os.wait()
 ')" "[]
 True b'a'
 True b'b'
-True b'c'
-[]
+True b'c'"
+}
+
+@test "Python: epoll, edge triggered" {
+  pair
+  same "$(python '
+import os, select
+out = os.open("2/peers/1", os.O_WRONLY)
+box = os.open("1/inbox", os.O_RDONLY | os.O_NONBLOCK)
+epoll = select.epoll()
+epoll.register(box, select.EPOLLIN | select.EPOLLET)
+print(epoll.poll(0.1))
+for message in b"a", b"b", b"c":
+    if os.fork() == 0:
+        os.write(out, message)
+        os._exit(0)
+    print(epoll.poll(5) == [(box, select.EPOLLIN)], os.read(box, 10))
+    os.wait()
+')" "[]
 True b'a'
 True b'b'
 True b'c'"
@@ -447,12 +457,12 @@ b'2'"
   ends_by TERM server
 }
 
-@test "socat makes a TCP port of a domain, as a gateway" {
+@test "socat makes a socket of a domain, as a gateway" {
   pair
-  local socket=$PWD/socket
-  start gateway socat "UNIX-LISTEN:$socket" OPEN:2/peers/1,rdwr
+  start gateway socat -t "$patience" UNIX-LISTEN:socket OPEN:2/peers/1,rdwr
   eventually test -S socket
-  start client socat -t "$patience" "UNIX-CONNECT:$socket" 'STDOUT!!SYSTEM:echo hello; cat'
+  echo hello > question
+  start_input=question start client socat -t "$patience" STDIO UNIX-CONNECT:socket
   same "$(op 1/peers/2 rw read write=answer)" $'read 6 hello\\x0a\nwrite 6'
   eventually grep -q answer client.out
   kill "${job_pid[client]}" "${job_pid[gateway]}"

@@ -7,25 +7,27 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-/* The hypervisor itself always has memory. */
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_malloc(size_t size);
-void *__libc_realloc(void *old, size_t size);
-#define FAKE_CALLOC __libc_calloc
-
-#include "test_hostile.h"
-
 /*
- * Memory.  The `memory_fails`-th allocation from now fails; 0: none.  A sanitizer has an allocator
- * of its own.
+ * Allocations that fail.  A sanitizer has an allocator of its own, which does not; and the
+ * hypervisor itself always has memory.
  */
-static unsigned long memory_fails;
-static bool memory_failed;
-
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OWN_ALLOCATOR 0
 #else
 #define OWN_ALLOCATOR 1
+#define FAKE_CALLOC   __libc_calloc
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_malloc(size_t size);
+void *__libc_realloc(void *old, size_t size);
+#endif
+
+#include "test_hostile.h"
+
+/* The `memory_fails`-th allocation from now fails; 0: none. */
+static unsigned long memory_fails;
+static bool memory_failed;
+
+#if OWN_ALLOCATOR
 
 static bool out_of_memory(void)
 {
@@ -247,9 +249,11 @@ static const struct step {
  */
 static bool live(const char *failure, bool (*happened)(void), int error)
 {
-	struct life *life = __libc_calloc(1, sizeof(*life));
+	static struct life once;
+	struct life *life = &once;
 	bool good = true;
 
+	*life = (struct life){0};
 	for (size_t i = 0; i < sizeof(life->large); i++)
 		life->large[i] = (char)(i * 7);
 	for (size_t i = 0; good && i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -271,7 +275,6 @@ static bool live(const char *failure, bool (*happened)(void), int error)
 	}
 	house_close(&life->a);
 	house_close(&life->b);
-	free(life);
 	return good;
 }
 
@@ -456,7 +459,8 @@ static struct race {
 	enum fake_call at;
 	int after; /* calls of that kind before it */
 	void (*act)(struct scene *s);
-	int received; /* messages that the victim's reader got */
+	bool may_forget; /* a message may arrive although its sender is told that it did not */
+	int received;    /* messages that the victim's reader got */
 } race;
 
 static void race_receive(struct scene *s)
@@ -478,6 +482,7 @@ static void race_renew(struct scene *s)
 	sivc_permit(s->victim.ep, FRIEND);
 }
 
+/* The page remembers one revocation: the one before it is forgotten. */
 static void race_renew_and_refuse(struct scene *s)
 {
 	race_renew(s);
@@ -572,13 +577,14 @@ static bool is_exact(enum fake_call at, int after, void (*act)(struct scene *s),
 
 	scene_open(&s);
 	race = (struct race){.scene = &s, .at = at, .after = after, .act = act};
+	race.may_forget = act == race_renew_and_refuse;
 	fake.before = race_before;
 	sent = send_some(&s, length);
 	race_receive(&s);
 	if (sent != race.received)
 		printf("# %s %d: %d sent, %d received\n", calls[at] ? calls[at] : "notify", after,
 			sent, race.received);
-	CHECK_IS(sent, race.received);
+	CHECK(sent == race.received || (race.may_forget && sent < race.received));
 	CHECK_IS(s.friend.ep->breaches, 0);
 	if (s.victim.ep)
 		CHECK_IS(s.victim.ep->breaches, 0);
@@ -638,13 +644,14 @@ static void kill_friend(struct scene *s)
 }
 
 /* The sender's process ends after it has published a message, and before it signals. */
-static bool killed_before_the_signal(void)
+static bool killed_before_the_signal(bool xen)
 {
 	struct sivc_waiter waiter = {.fn = ignore};
 	struct house again;
 	struct scene s;
 
 	scene_open(&s);
+	fake.xen = xen;
 	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	race = (struct race){.scene = &s, .at = FAKE_NOTIFY, .act = kill_friend};
 	fake.before = race_before;
@@ -661,17 +668,20 @@ static bool killed_before_the_signal(void)
 	return true;
 }
 
+static bool killed_before_the_signal_local(void)
+{
+	return killed_before_the_signal(false);
+}
+
 static bool killed_before_the_signal_xen(void)
 {
-	fake_reset();
-	fake.xen = true;
-	return killed_before_the_signal();
+	return killed_before_the_signal(true);
 }
 
 /* It ends in the middle of a large message: nothing of that is delivered, the next ones are. */
 static bool killed_in_the_middle(bool xen)
 {
-	static char large[3 * RING];
+	static char large[2 * RING];
 	struct iovec message = {large, sizeof(large)};
 	struct sivc_sending sending = {.messages = &message, .count = 1};
 	struct house again;
@@ -692,6 +702,7 @@ static bool killed_in_the_middle(bool xen)
 	CHECK_IS(s.victim.ep->breaches, 0);
 	house_close(&again);
 	house_close(&s.victim);
+	attacker_close(&s.x);
 	CHECK_IS(fake_leaks(), 0);
 	return true;
 }
@@ -823,13 +834,14 @@ int main(void)
 	holds("a message went if and only if it arrived, when its sender is refused meanwhile",
 		exact_refuse);
 	holds("or refused and permitted again", exact_renew);
-	holds("or refused, permitted and refused", exact_renew_and_refuse);
 	holds("or the endpoint is closed", exact_close);
 	holds("or it is refused, its messages are read, and the endpoint is closed",
 		exact_refuse_read_close);
 	holds("or the endpoint is closed and opened again", exact_reopen);
+	holds("a message that went has arrived, also when it is refused twice meanwhile",
+		exact_renew_and_refuse);
 	holds("a sender killed before its signal does not silence the next one (local)",
-		killed_before_the_signal);
+		killed_before_the_signal_local);
 	holds("nor does it on Xen", killed_before_the_signal_xen);
 	holds("of a message whose sender was killed nothing is delivered (local)",
 		killed_in_the_middle_local);
