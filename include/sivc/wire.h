@@ -94,7 +94,8 @@ struct sivc_ctl {
 
 	/*
 	 * Written 1 by its owner when it comes, cleared by the owner's kernel when the owner's
-	 * process ends, however it ends (unmap-notify, which also signals the channel).
+	 * process ends, however it ends (unmap-notify, which also signals the channel).  The local
+	 * backend has no kernel that does this; there, R's end shows in the store.
 	 */
 	uint8_t receiver_alive;
 	uint8_t sender_alive;

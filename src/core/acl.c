@@ -31,7 +31,8 @@ int acl_copy(const struct acl *acl, struct acl *copy)
 			return -ENOMEM;
 		memcpy(rules, acl->rules, acl->count * sizeof(*rules));
 	}
-	*copy = (struct acl){.everybody = acl->everybody, .rules = rules, .count = acl->count};
+	*copy = *acl;
+	copy->rules = rules;
 	return 0;
 }
 
@@ -107,6 +108,17 @@ int acl_set(struct acl *acl, uint16_t domid, bool allow)
 	return rule_set(acl, &(struct acl_rule){.domid = domid, .allow = allow});
 }
 
+int acl_merge(struct acl *acl, const struct acl *added)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < added->count; i++)
+		r = rule_set(acl, &added->rules[i]);
+	if (added->says_all)
+		acl->everybody = added->everybody;
+	return r;
+}
+
 static int parse_who(struct acl *acl, const char *who, bool allow, const char **why)
 {
 	struct acl_rule rule = {.allow = allow};
@@ -114,6 +126,7 @@ static int parse_who(struct acl *acl, const char *who, bool allow, const char **
 
 	if (strcmp(who, "*") == 0) {
 		acl->everybody = allow;
+		acl->says_all = true;
 		return 0;
 	}
 	r = domid_parse(who, &rule.domid);

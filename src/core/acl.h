@@ -28,6 +28,7 @@ struct acl_rule {
 
 struct acl {
 	bool everybody; /* allow * */
+	bool says_all;  /* `*` was written: `everybody` counts in acl_merge */
 	struct acl_rule *rules;
 	size_t count;
 };
@@ -37,6 +38,7 @@ void acl_deinit(struct acl *acl);
 int acl_copy(const struct acl *acl, struct acl *copy);
 
 int acl_set(struct acl *acl, uint16_t domid, bool allow);
+int acl_merge(struct acl *acl, const struct acl *added); /* on failure it is half merged */
 
 /* What was wrong with a text, for the log. */
 struct acl_error {

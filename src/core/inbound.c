@@ -340,7 +340,7 @@ int inbound_permit(struct inbound *in)
 	bool had_page = in->owner.page != NULL;
 	int r;
 
-	if (in->permitted && !in->breached)
+	if (in->permitted)
 		return 0;
 	r = had_page ? 0 : page_open(in);
 	if (r == 0)
@@ -356,7 +356,6 @@ int inbound_permit(struct inbound *in)
 		return r;
 	}
 	in->permitted = true;
-	in->breached = false;
 	/* A ready one stays so for what it has saved; the turn finds out that the ring is empty. */
 	return 0;
 }

@@ -82,7 +82,7 @@ struct inbound *inbound_find(const struct sivc_endpoint *ep, uint16_t domid);
 int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **in); /* or make one */
 void inbound_free(struct inbound *in); /* tells P that the endpoint is closed */
 
-/* 0 if it is permitted already and in order.  -ENOSPC */
+/* 0 if it is permitted already, even if it has broken the protocol since.  -ENOSPC */
 int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in);
 /* Before the hypervisor's handles are closed: gives up page and ring, keeps what P has sent. */

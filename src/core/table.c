@@ -188,15 +188,39 @@ static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 	return 0;
 }
 
-/* Takes the acl over, also when a domain cannot be permitted. */
-static int table_replace(struct sivc_endpoint *ep, struct acl *acl)
+/* A domain that has broken the protocol gets another ring when it is allowed anew, by name or not.
+ */
+static int forgive(struct sivc_endpoint *ep, const struct acl *written)
+{
+	struct census census;
+	struct inbound *in, *next;
+	int r = census_take(ep, written, &census);
+
+	if (r < 0)
+		return r;
+	HASH_ITER(hh, ep->inbounds, in, next)
+	{
+		if (in->breached && allows(written, &census, in->domid))
+			inbound_refuse(in);
+	}
+	census_deinit(&census);
+	return 0;
+}
+
+/*
+ * Takes the acl over, also when a domain cannot be permitted.  `written` is those rules of it that
+ * somebody has just written.
+ */
+static int table_replace(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
 	int r, watched;
 
 	acl_deinit(&ep->acl);
 	ep->acl = *acl;
 	watched = follow_names(ep);
-	r = enforce(ep);
+	r = forgive(ep, written);
+	if (r == 0)
+		r = enforce(ep);
 	return r < 0 ? r : watched;
 }
 
@@ -221,26 +245,44 @@ void table_deinit(struct sivc_endpoint *ep)
 
 /* The public functions. */
 
+/* The table with the written rules added to it, or instead of it. */
+static int merge(
+	const struct sivc_endpoint *ep, const struct acl *written, bool replace, struct acl *merged)
+{
+	int r = acl_copy(replace ? written : &ep->acl, merged);
+
+	if (r == 0 && !replace)
+		r = acl_merge(merged, written);
+	if (r < 0)
+		acl_deinit(merged);
+	return r;
+}
+
+static int write_rules(struct sivc_endpoint *ep, const struct acl *written, bool replace)
+{
+	struct acl merged = {0};
+	int r = merge(ep, written, replace, &merged);
+
+	return r < 0 ? r : table_replace(ep, &merged, written);
+}
+
 int sivc_acl_write(struct sivc_endpoint *ep, const char *text, size_t length, bool replace)
 {
-	struct acl acl;
+	struct acl written;
 	struct acl_error error;
 	int r;
 
-	acl_init(&acl);
-	r = replace ? 0 : acl_copy(&ep->acl, &acl);
-	if (r == 0)
-		r = acl_parse(&acl, text, length, &error);
+	acl_init(&written);
+	r = acl_parse(&written, text, length, &error);
 	if (r == -EINVAL)
 		hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s, line %u: %s; nothing changed",
 			ep->name, error.line, error.why);
 	if (r == 0)
-		r = check_names(ep, &acl);
-	if (r < 0) {
-		acl_deinit(&acl);
-		return r;
-	}
-	return table_replace(ep, &acl);
+		r = check_names(ep, &written);
+	if (r == 0)
+		r = write_rules(ep, &written, replace);
+	acl_deinit(&written);
+	return r;
 }
 
 ssize_t sivc_acl_read(const struct sivc_endpoint *ep, char **text)
@@ -250,20 +292,17 @@ ssize_t sivc_acl_read(const struct sivc_endpoint *ep, char **text)
 
 static int set_one(struct sivc_endpoint *ep, uint16_t domid, bool allow)
 {
-	struct acl acl;
+	struct acl written;
 	int r;
 
 	if (domid > SIVC_DOMID_MAX)
 		return -EINVAL;
-	r = acl_copy(&ep->acl, &acl);
-	if (r < 0)
-		return r;
-	r = acl_set(&acl, domid, allow);
-	if (r < 0) {
-		acl_deinit(&acl);
-		return r;
-	}
-	return table_replace(ep, &acl);
+	acl_init(&written);
+	r = acl_set(&written, domid, allow);
+	if (r == 0)
+		r = write_rules(ep, &written, false);
+	acl_deinit(&written);
+	return r;
 }
 
 int sivc_permit(struct sivc_endpoint *ep, uint16_t domid)

@@ -9,7 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -189,13 +189,14 @@ int fs_mount(struct fs *fs, const char *mountpoint)
 {
 	int r = take_signals(fs);
 
-	if (r == 0) {
-		fs->mounted = fuse_session_mount(fs->session, mountpoint) == 0;
-		r = fs->mounted ? take_requests(fs) : -EIO;
+	if (r == 0 && fuse_session_mount(fs->session, mountpoint) < 0)
+		r = -EIO; /* libfuse has said why */
+	else if (r == 0) {
+		fs->mountpoint = mountpoint;
+		r = take_requests(fs);
 	}
 	if (r < 0)
-		log_print(fs->log, LOG_ERR, "%s: not mounted%s%s", mountpoint,
-			fs->mounted ? ": " : "", fs->mounted ? strerror(-r) : "");
+		log_print(fs->log, LOG_ERR, "%s: not mounted: %s", mountpoint, strerror(-r));
 	return r;
 }
 
@@ -211,12 +212,26 @@ int fs_run(struct fs *fs)
 	return r;
 }
 
+/*
+ * libfuse leaves a mount alone whose connection was cut (umount -f, FUSE's abort), as it cannot
+ * tell it from one that is unmounted.  Left in the way of the next mount it would be of no use to
+ * anybody.
+ */
+static void unmount_dead(const char *mountpoint)
+{
+	struct statvfs st;
+
+	if (statvfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+		umount2(mountpoint, MNT_DETACH); /* an ordinary user may not; it stays, then */
+}
+
 static void unmount(struct fs *fs)
 {
-	if (!fs->mounted)
+	if (!fs->mountpoint)
 		return;
 	sivc_remove_fd(fs->sivc, fuse_session_fd(fs->session));
 	fuse_session_unmount(fs->session);
+	unmount_dead(fs->mountpoint);
 }
 
 static void close_endpoints(struct fs *fs)

@@ -51,8 +51,8 @@ struct fs {
 
 	/* Set by fs_open and fs_mount, before the first request. */
 	struct sivc *sivc;
-	int signals; /* signalfd; -1: none */
-	bool mounted;
+	int signals;            /* signalfd; -1: none */
+	const char *mountpoint; /* NULL: not mounted */
 
 	/* The tree: tree.c. */
 	struct branch *root; /* the endpoint of the mount point */
@@ -76,6 +76,7 @@ struct fs {
 int fs_new(struct options *options, struct log *log, struct fs **fs);
 /* libsivc, the endpoint and its first rules.  Nothing of this survives a fork. */
 int fs_open(struct fs *fs, const struct options *options);
+/* `mountpoint` is absolute, and kept by the caller. */
 int fs_mount(struct fs *fs, const char *mountpoint);
 /* Until it is unmounted or told to end by a signal. */
 int fs_run(struct fs *fs);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -323,11 +324,13 @@ static int absolute(char **path)
 static int check_mountpoint(struct options *options)
 {
 	const char *why = NULL;
+	struct statvfs vfs;
 	struct stat st;
 	char *real;
 	int r = 0;
 
-	if (stat(options->mountpoint, &st) < 0)
+	/* The kernel remembers attributes of a dead mount's root; statvfs has to ask. */
+	if (stat(options->mountpoint, &st) < 0 || statvfs(options->mountpoint, &vfs) < 0)
 		r = -errno;
 	else if (!S_ISDIR(st.st_mode))
 		r = -ENOTDIR;

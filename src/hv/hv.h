@@ -6,8 +6,8 @@
  * them, event channels, a store with a node a peer, watches, and names of domains.  Everything
  * above it is the same code on every hypervisor; nothing above it knows which one it is.
  *
- * Two implementations, each one file: xen.c (libxengnttab, libxenevtchn, libxenstore) and local.c
- * (domains are processes, and a directory is the hypervisor).
+ * Two implementations: xen*.c (libxengnttab, libxenevtchn, libxenstore) and local*.c (domains are
+ * processes, and a directory is the hypervisor).
  *
  * The adversary is the other domain.  Whatever a function here returns from another domain (a
  * node's value, the contents of a mapping) is that domain's word.  Whatever is asked of another

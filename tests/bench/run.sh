@@ -11,7 +11,8 @@
 #                   (tests/bench/results)
 #   --runs N        how often each measurement is made; medians are compared (5)
 #   --ms TIME       how long a measurement takes, in milliseconds (200)
-#   --quick         does everything run at all?  One short run of few sizes; its numbers are noise
+#   --quick         does everything run at all?  One short run of few sizes, whose numbers are noise
+#                   and are not kept unless --results is given
 #
 # Needs root: for network namespaces, and to count system calls.  All of it happens in namespaces of
 # its own (mounts, processes, network, message queues), so that whatever fails, nothing is left.
@@ -32,8 +33,9 @@ declare -r ring_default=65536 ring_large=2097152 spin_us=50
 
 # Defaults: the full run.
 build=$root/build-bench
-results=$here/results
+results=
 runs=5
+quick=0
 ms=200
 sizes=(64 1024 4096 131072 524288)
 senders=(1 10 100 500)
@@ -41,7 +43,7 @@ echoes=100
 mounts=20
 
 usage() {
-  sed -n '/^#   run.sh/,/^#   --quick/s/^#   //p' "$0" >&2
+  sed -n '/^#   run.sh/,/^# Needs/s/^#   //p' "$0" >&2
   exit 2
 }
 
@@ -63,7 +65,7 @@ parse() {
         shift
         ;;
       --quick)
-        runs=1 ms=20 sizes=(64 1024 524288) senders=(1 10) echoes=5 mounts=2
+        quick=1 runs=1 ms=20 sizes=(64 1024 524288) senders=(1 10) echoes=5 mounts=2
         ;;
       *) usage ;;
     esac
@@ -81,7 +83,7 @@ check_tools() {
       "by the kernel"
   need ip iproute2
   need gnuplot gnuplot-nox
-  need unshare util-linux
+  need setpriv util-linux
   need pgrep procps
   need socat socat
   [[ -c /dev/fuse ]] || die "/dev/fuse is missing: modprobe fuse"
@@ -92,18 +94,28 @@ ensure_built() {
   ninja -C "$build" > /dev/null || die "the build in $build has failed: ninja -C $build"
 }
 
+warn_if_busy() {
+  awk '$1 > 0.5 { exit 1 }' /proc/loadavg ||
+    echo "run.sh: the machine is busy ($(cut -d ' ' -f 1 /proc/loadavg) processes): expect noise" >&2
+}
+
 enter_namespaces() {
   local scratch status=0
 
   check_tools
   ensure_built
-  mkdir -p "$results"
-  build=$(cd "$build" && pwd)
-  results=$(cd "$results" && pwd)
+  warn_if_busy
   scratch=$(mktemp -d)
   # shellcheck disable=SC2064 # now, not then
   trap "rm -rf '$scratch'" EXIT
-  unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
+  if [[ -z $results ]]; then
+    results=$here/results
+    ((!quick)) || results=$scratch/results
+  fi
+  mkdir -p "$results"
+  build=$(cd "$build" && pwd)
+  results=$(cd "$results" && pwd)
+  setpriv --pdeathsig KILL unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
     "$0" --inside "$scratch" "$build" "$results" "$@" || status=$?
   exit "$status"
 }
@@ -289,6 +301,7 @@ describe_machine() {
   echo "processor: $(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo), $(nproc) cores"
   echo "memory: $(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
   echo "virtual machine: $(grep -qw hypervisor /proc/cpuinfo && echo yes || echo no)"
+  echo "load before: $(cut -d ' ' -f 1-3 /proc/loadavg)"
   echo "kernel: $(uname -sr)"
   echo "mitigations: $(cat /sys/devices/system/cpu/vulnerabilities/{meltdown,spectre_v2} |
     paste -sd '|')"

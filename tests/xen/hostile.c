@@ -148,42 +148,45 @@ static void on_fault(int signal_number)
 	siglongjmp(refused, signal_number);
 }
 
-/* The signal that a write to the page gives, or 0. */
-static int write_faults(volatile uint32_t *at)
+/* The signal that a write to there gives, or 0. */
+static int write_fault(volatile uint32_t *at)
 {
 	int fault = sigsetjmp(refused, 1);
 
-	if (fault)
-		return fault;
-	signal(SIGSEGV, on_fault);
-	signal(SIGBUS, on_fault);
-	*at = SIVC_VERDICT_PERMITTED;
-	return 0;
+	signal(SIGSEGV, fault ? SIG_DFL : on_fault);
+	signal(SIGBUS, fault ? SIG_DFL : on_fault);
+	if (!fault)
+		*at = SIVC_VERDICT_PERMITTED;
+	return fault;
+}
+
+/* What the page says is read from a new mapping: the one that was written to may be gone. */
+static int try_write(
+	const struct attacker *a, struct sivc_page *page, uint32_t before, const char *what)
+{
+	int fault = write_fault(&page->verdict);
+	uint32_t after = page_map(a)->verdict;
+
+	return verdict(fault && after == before, "%s: %s", what,
+		fault ? strsignal(fault) : "it was not refused");
 }
 
 static int attack_write(const struct attacker *a)
 {
 	struct sivc_page *page = page_map(a);
-	uint32_t before = page->verdict;
-	int fault = write_faults(&page->verdict);
 
-	return verdict(fault && page->verdict == before, "a write to our page of the table: %s",
-		fault ? strsignal(fault) : "done");
+	return try_write(a, page, page->verdict, "a write to our page of the table");
 }
 
 static int attack_mprotect(const struct attacker *a)
 {
 	struct sivc_page *page = page_map(a);
-	uint32_t before = page->verdict;
-	int r = mprotect(page, SIVC_PAGE_SIZE, PROT_READ | PROT_WRITE);
-	int error = errno;
-	int fault = r == 0 ? write_faults(&page->verdict) : 0;
+	uint32_t before = page->verdict; /* nothing can be read there any more after mprotect */
 
-	if (r != 0)
-		return verdict(true, "mprotect of our page to writable: %s", strerror(error));
-	return verdict(fault && page->verdict == before,
-		"mprotect of our page to writable succeeds, and a write to it: %s",
-		fault ? strsignal(fault) : "done");
+	if (mprotect(page, SIVC_PAGE_SIZE, PROT_READ | PROT_WRITE) < 0)
+		return verdict(true, "mprotect of our page to writable: %s", strerror(errno));
+	return try_write(a, page, before,
+		"a write to our page of the table, after mprotect, which succeeds");
 }
 
 static int attack_writable(const struct attacker *a)
@@ -242,9 +245,8 @@ struct loot {
 
 static void loot_take(const struct attacker *a, struct loot *loot)
 {
-	struct sivc_page *page = page_map(a);
-	struct sivc_page copy = *page;
-	xenevtchn_port_or_error_t port = -1;
+	struct sivc_page copy = *page_map(a);
+	xenevtchn_port_or_error_t port;
 
 	loot->size = copy.ring_pages * SIVC_PAGE_SIZE;
 	loot->ctl = map(a, copy.ctl_ref, PROT_READ | PROT_WRITE);
@@ -252,11 +254,12 @@ static void loot_take(const struct attacker *a, struct loot *loot)
 		a->gnttab, copy.ring_pages, a->victim, copy.refs, PROT_READ | PROT_WRITE);
 	port = xenevtchn_bind_interdomain(a->evtchn, a->victim, copy.port);
 	loot->port = (evtchn_port_t)port;
-	if (copy.verdict != SIVC_VERDICT_PERMITTED || !loot->ctl || !loot->data || port < 0) {
-		printf("not ok - domain %u does not permit us: the attack was not tried\n",
-			a->victim);
-		exit(FAILED);
-	}
+	if (copy.verdict == SIVC_VERDICT_PERMITTED && loot->ctl && loot->data && port >= 0)
+		return;
+	printf("not ok - the attack was not tried: domain %u does not permit us, or sivcfs of this "
+	       "domain has bound to the channel\n",
+		a->victim);
+	exit(FAILED);
 }
 
 /* Says that we hold it all, and waits until the victim has refused us. */
