@@ -27,11 +27,7 @@ esac
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # One directory a user, so that the next run finds what --keep has left.
-if ((EUID == 0)); then
-  home=/run/sivc-quickstart
-else
-  home=${XDG_RUNTIME_DIR:-${TMPDIR:-/tmp}}/sivc-quickstart-$EUID
-fi
+home=${TMPDIR:-/tmp}/sivc-quickstart-$EUID
 
 # shellcheck source=examples/packages.sh
 . "$source_dir/examples/packages.sh"
@@ -68,6 +64,11 @@ fi
 # Ends what an earlier run, or this one, has left: mounts first, so that nothing below them is touched.
 clean() {
   local directory pid
+  [[ -e $home || -L $home ]] || return 0
+  if [[ -L $home || ! -O $home ]]; then
+    echo "$home belongs to somebody else: take it away, or set TMPDIR." >&2
+    return 1
+  fi
   for directory in "$home/1" "$home/2"; do
     grep -qF " $directory " /proc/self/mountinfo || continue
     pid=$(server "$directory")
@@ -144,11 +145,11 @@ say "Domain 1 permits domain 2, which sends a line"
 show 'echo "allow 2" > 1/acl'
 show "cat 1/acl"
 show 'echo "hello from 2" > 2/peers/1'
-show "head -n1 1/inbox"
+show 'read -r line < 1/inbox; echo "$line"'
 
-say "A binary file, in one message, compared"
+say "A binary file, larger than the memory between them, compared"
 show "head -c 500000 /dev/urandom > picture"
-show "dd if=picture of=2/peers/1 bs=500000 status=none & dd if=1/inbox of=received bs=500000 count=1 iflag=fullblock status=none; wait"
+show "cp picture 2/peers/1 & head -c 500000 1/inbox > received; wait"
 show "cmp picture received && echo the same"
 
 say "An answer back, for which domain 2 has to permit domain 1"

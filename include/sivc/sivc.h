@@ -205,9 +205,12 @@ struct sivc_sending {
 	/* Set by libsivc. */
 	size_t sent;
 	/* Private to libsivc. */
-	size_t offset;       /* bytes of messages[sent] that are in the ring */
-	uint64_t ring_nonce; /* of the ring they are in */
-	bool nowait;         /* do not begin what cannot end without waiting */
+	size_t offset;                  /* bytes of messages[sent] that are in the ring */
+	bool nowait;                    /* do not begin what cannot end without waiting */
+	bool in_doubt;                  /* what was published last may have met a revocation */
+	size_t first;                   /* the first message of what was published last, ... */
+	uint32_t start, end, ring_size; /* ... where that lies, in which ring */
+	uint64_t ring_nonce;
 	void *outbound;
 	TAILQ_ENTRY(sivc_sending) link;
 };

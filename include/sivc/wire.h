@@ -50,10 +50,10 @@ enum sivc_verdict {
  * bounded number of times.  P then sends with one load of `seq` a message: unchanged `seq` means
  * unchanged permission.
  *
- * To refuse: R makes `seq` odd, then (full barrier) reads ctl.prod for the last time, takes the
- * messages up to there out of the ring, writes `final` and `verdict`, and makes `seq` even.
- * P: publishes ctl.prod, then (full barrier) reads `seq`.  Whichever comes first, either R sees
- * the message or P sees that it has to look: the message arrived if its ring is
+ * To refuse: R makes `seq` odd, then (full barrier) reads ctl.prod for the last time, writes that
+ * as `final`, and `verdict`, and makes `seq` even; then it takes what lies before `final` out of
+ * the ring. P: publishes ctl.prod, then (full barrier) reads `seq`.  Whichever comes first, either
+ * R sees the message or P sees that it has to look: the message arrived if its ring is
  * `final_nonce` and it ends at or before `final`.
  */
 struct sivc_page {

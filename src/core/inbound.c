@@ -209,23 +209,17 @@ static void release(struct inbound *in)
 		hv_port_notify(in->port);
 }
 
-/*
- * Takes every whole message that P has published out of the ring, for the last time.  Returns the
- * index behind the last one.
- */
-static uint32_t drain(struct inbound *in)
+/* Takes every whole message that was seen by the last look out of the ring. */
+static void drain(struct inbound *in)
 {
-	uint32_t final = in->rx.cons;
 	struct ring_frame frame;
-	int r = ring_rx_look(&in->rx);
+	int r;
 
-	while (r == 0 && (r = ring_rx_frame(&in->rx, in->rx.cons, &frame)) == 0) {
+	while ((r = ring_rx_frame(&in->rx, in->rx.cons, &frame)) == 0) {
 		r = partial_add(in, &frame);
 		if (r < 0)
 			break;
 		ring_rx_advance(&in->rx, frame.next);
-		if (frame.flags & SIVC_FRAME_LAST)
-			final = frame.next;
 	}
 	if (r == -EPROTO)
 		in->ep->breaches++;
@@ -233,10 +227,12 @@ static uint32_t drain(struct inbound *in)
 		hv_log(in->ep->sivc->hv, LOG_ERR,
 			"out of memory: messages of domain %u to endpoint %s are lost", in->domid,
 			in->ep->name);
-	return final;
 }
 
-/* Tells P the verdict, and takes the ring back; `keep`: with what P has sent. */
+/*
+ * Tells P the verdict, and takes the ring back; `keep`: with what P has sent.  Between the two
+ * steps is only the last look at P's index: a sender that meets us there has to come again.
+ */
 static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 {
 	uint32_t final = in->rx.cons;
@@ -244,9 +240,11 @@ static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 	if (!in->owner.page)
 		return;
 	page_revoke_begin(&in->owner);
-	if (in->data && keep)
-		final = drain(in);
+	if (in->data && keep && ring_rx_look(&in->rx) == 0)
+		final = in->rx.prod;
 	page_revoke_end(&in->owner, verdict, in->ring_nonce, final);
+	if (in->data && keep)
+		drain(in);
 	if (in->data)
 		in->ep->rings_revoked++;
 	ring_close(in);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <sivc/ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@
  * call of one of its users for each change.
  */
 #define CHANGES_MAX 100
+
+/* A page that is being changed: when to look again, and when to take it for hostile. */
+#define UNSETTLED_MS     1
+#define UNSETTLED_MAX_NS 1000000000ull
+
+/* Looks at such a page by a sender that cannot wait, with the CPU offered to others in between. */
+#define DOUBT_TRIES 1000
 
 /* A long message goes out in pieces that are at least this part of the ring, so that both sides
  * work.
@@ -57,6 +65,7 @@ static void page_unmap(struct outbound *out)
 	if (out->page)
 		hv_unmap(out->ep->sivc->hv, (void *)(uintptr_t)out->page, 1);
 	out->page = NULL;
+	out->unsettled = 0;
 }
 
 static void on_event(void *data)
@@ -107,32 +116,53 @@ free_port:
 	return r;
 }
 
+static void on_unsettled(struct loop_timer *timer)
+{
+	outbound_run((void *)((char *)timer - offsetof(struct outbound, settle)));
+}
+
+/* R is changing the page, or has lost its CPU while it did: nothing is known until it is done. */
+static void page_unsettled(struct outbound *out)
+{
+	if (out->unsettled == 0)
+		out->unsettled = loop_now();
+	loop_timer_set(&out->ep->sivc->loop, &out->settle, UNSETTLED_MS, on_unsettled);
+}
+
+/* The page permits us: links the ring that it describes, unless we have it.  0, or a send's error.
+ */
+static int follow_permission(struct outbound *out)
+{
+	int r;
+
+	if (out->data && out->ring_nonce == out->view.ring_nonce)
+		return 0;
+	ring_unlink(out);
+	r = ring_link(out);
+	/* If it was revoked while we were at it, that is no breach. */
+	if (r < 0 && !page_unchanged(out->page, &out->view))
+		return -EAGAIN;
+	return r == -EINVAL ? -EPROTO : r;
+}
+
 /* What the page says is read again, and followed. */
 static void follow_page(struct outbound *out)
 {
 	int r = page_read(out->page, out->page_nonce, &out->view);
 
-	out->state = OUTBOUND_PAGE;
-	if (r == 0 && out->view.verdict == SIVC_VERDICT_PERMITTED) {
-		if (out->data && out->ring_nonce == out->view.ring_nonce) {
-			out->state = OUTBOUND_LINKED;
-			return;
-		}
-		ring_unlink(out);
-		r = ring_link(out);
-		if (r == 0) {
-			out->state = OUTBOUND_LINKED;
-			return;
-		}
-		/* It may have been revoked while we were at it: that is no breach. */
-		if (!page_unchanged(out->page, &out->view))
-			r = -EAGAIN;
-		else if (r == -EINVAL)
-			r = -EPROTO;
-	} else if (r == 0) {
-		r = out->view.verdict == SIVC_VERDICT_CLOSED ? -EPIPE : -EACCES;
+	if (r == -EAGAIN) {
+		if (out->error != -EPROTO) /* one that did not settle in its time stays so */
+			page_unsettled(out);
+		return;
 	}
-	ring_unlink(out);
+	out->unsettled = 0;
+	if (r == 0 && out->view.verdict == SIVC_VERDICT_PERMITTED)
+		r = follow_permission(out);
+	else if (r == 0)
+		r = out->view.verdict == SIVC_VERDICT_CLOSED ? -EPIPE : -EACCES;
+	if (r < 0)
+		ring_unlink(out);
+	out->state = r < 0 ? OUTBOUND_PAGE : OUTBOUND_LINKED;
 	out->error = r;
 }
 
@@ -183,8 +213,10 @@ static void read_node(struct outbound *out)
 	out->page = page;
 	out->page_ref = ref;
 	out->page_nonce = nonce;
+	out->state = OUTBOUND_PAGE;
+	out->error = -EACCES;
 	if (page_read(out->page, nonce, &out->view) == -ESTALE)
-		page_unmap(out);
+		node_vanished(out);
 	else
 		follow_page(out);
 }
@@ -207,6 +239,22 @@ static int watch_start(struct outbound *out)
 static bool receiver_ended(const struct outbound *out)
 {
 	return out->data && !shared_load8(&out->ctl->receiver_alive);
+}
+
+/* R breaks the protocol: its ring is not used again, until it opens another. */
+static int receiver_breach(struct outbound *out)
+{
+	if (out->data)
+		hv_log(out->ep->sivc->hv, LOG_WARNING,
+			"domain %u broke the protocol of endpoint %s; nothing is sent to it before "
+			"it opens another ring",
+			out->domid, out->ep->name);
+	out->ep->breaches++;
+	ring_unlink(out);
+	out->unsettled = 0;
+	out->state = OUTBOUND_PAGE;
+	out->error = -EPROTO;
+	return -EPROTO;
 }
 
 /* A failure of ours, not R's word: worth another try. */
@@ -239,6 +287,9 @@ static int outbound_update(struct outbound *out)
 		read_node(out);
 	if (out->page)
 		update_page(out);
+	if (out->unsettled > 0)
+		return loop_now() - out->unsettled > UNSETTLED_MAX_NS ? receiver_breach(out)
+								      : -EAGAIN;
 	switch (out->state) {
 	case OUTBOUND_NOTHING:
 		return -EACCES;
@@ -318,22 +369,28 @@ static int put_batch(struct outbound *out, struct sivc_sending *s)
 	return r;
 }
 
-/*
- * The ring was revoked while we published a batch, which began at index `start` with
- * messages[first]. Takes back from s->sent what R did not take.
+static void count_sent(struct outbound *out, const struct sivc_sending *s)
+{
+	for (size_t i = s->first; i < s->sent; i++) {
+		out->messages++;
+		out->bytes += s->messages[i].iov_len;
+	}
+}
+
+/* The ring that a batch was published in was revoked: takes back from s->sent what R did not take.
  */
-static void settle(const struct outbound *out, struct sivc_sending *s, uint32_t start, size_t first)
+static void take_back(const struct outbound *out, struct sivc_sending *s)
 {
 	const struct page_view *view = &out->view;
 	bool known = out->page && view->final_nonce == s->ring_nonce;
-	uint32_t end = start;
+	uint32_t end = s->start;
 	size_t arrived;
 
-	for (arrived = first; known && arrived < s->sent; arrived++) {
-		if (is_large(out, s->messages[arrived].iov_len))
-			end = out->tx.prod;
-		else
-			end += ring_span((uint32_t)s->messages[arrived].iov_len);
+	for (arrived = s->first; known && arrived < s->sent; arrived++) {
+		uint32_t span = ring_span((uint32_t)s->messages[arrived].iov_len);
+
+		/* One that was larger than the ring ended the batch. */
+		end = span > s->ring_size ? s->end : end + span;
 		if ((int32_t)(view->final - end) < 0)
 			break;
 	}
@@ -341,71 +398,80 @@ static void settle(const struct outbound *out, struct sivc_sending *s, uint32_t 
 	s->offset = 0;
 }
 
-static void count_sent(struct outbound *out, const struct sivc_sending *s, size_t first)
+/* The page changed when a batch was out.  -EAGAIN: what became of it cannot be known yet. */
+static int resolve(struct outbound *out, struct sivc_sending *s)
 {
-	for (size_t i = first; i < s->sent; i++) {
-		out->messages++;
-		out->bytes += s->messages[i].iov_len;
+	int r = outbound_update(out);
+
+	if (r == -EAGAIN)
+		return r;
+	s->in_doubt = false;
+	if (r < 0 || out->ring_nonce != s->ring_nonce) {
+		take_back(out, s);
+		r = r < 0 ? r : -EACCES;
 	}
+	count_sent(out, s);
+	return r;
 }
 
-/* R breaks the protocol: its ring is not used again, until it opens another. */
-static int receiver_breach(struct outbound *out)
+/* For those who cannot wait: an owner that has lost its CPU gets it back soon, or is taken for no.
+ */
+static int resolve_now(struct outbound *out, struct sivc_sending *s)
 {
-	if (out->data)
-		hv_log(out->ep->sivc->hv, LOG_WARNING,
-			"domain %u broke the protocol of endpoint %s; nothing is sent to it until "
-			"it "
-			"allows us again",
-			out->domid, out->ep->name);
-	out->ep->breaches++;
-	ring_unlink(out);
-	out->state = OUTBOUND_PAGE;
-	out->error = -EPROTO;
-	return -EPROTO;
+	int r = -EAGAIN;
+
+	for (int i = 0; i < DOUBT_TRIES && r == -EAGAIN; i++) {
+		r = resolve(out, s);
+		if (r == -EAGAIN)
+			sched_yield();
+	}
+	if (r != -EAGAIN)
+		return r;
+	s->in_doubt = false;
+	s->sent = s->first;
+	return -EACCES;
 }
 
 static int push_batch(struct outbound *out, struct sivc_sending *s)
 {
-	size_t first = s->sent;
-	uint32_t start = out->tx.prod;
-	int r, changed;
+	int r;
 
+	s->first = s->sent;
+	s->start = out->tx.prod;
+	s->ring_size = out->tx.size;
+	s->ring_nonce = out->ring_nonce;
 	r = put_batch(out, s);
+	s->end = out->tx.prod;
 	if (ring_tx_publish(&out->tx))
 		hv_port_notify(out->port);
 	if (r == -EPROTO)
 		return receiver_breach(out);
-	if (!page_unchanged(out->page, &out->view)) {
-		changed = outbound_update(out);
-		if (changed < 0 || out->ring_nonce != s->ring_nonce) {
-			settle(out, s, start, first);
-			r = changed < 0 ? changed : -EACCES;
-		}
+	if (page_unchanged(out->page, &out->view)) {
+		count_sent(out, s);
+		return r;
 	}
-	count_sent(out, s, first);
-	return r;
+	s->in_doubt = true;
+	return s->nowait ? resolve_now(out, s) : resolve(out, s);
 }
 
 /*
  * Sends what there is room for.  0: all went; -EAGAIN: the rest has to wait; else it failed.
- * s->sent counts what went in each case.
+ * s->sent counts what went in each case, if it is not in doubt.
  */
 static int push(struct outbound *out, struct sivc_sending *s)
 {
-	int r;
+	int r = s->in_doubt ? resolve(out, s) : 0;
 
-	do {
+	while (r == 0 && s->sent < s->count) {
 		r = outbound_update(out);
 		if (r < 0)
-			return r;
+			break;
 		/* The rest of a message whose beginning went into another ring is not sent. */
 		if (s->offset > 0 && s->ring_nonce != out->ring_nonce)
 			return -EACCES;
-		s->ring_nonce = out->ring_nonce;
 		r = push_batch(out, s);
-	} while (r == 0 && s->sent < s->count);
-	return s->sent == s->count ? 0 : r;
+	}
+	return s->sent == s->count && !s->in_doubt ? 0 : r;
 }
 
 static uint32_t need_least(const struct outbound *out)
@@ -454,8 +520,8 @@ static bool sleep_for_room(struct outbound *out)
 {
 	bool sleep = true;
 
-	if (out->ep->sivc->stale)
-		return true; /* outbound_resume_all goes on */
+	if (out->ep->sivc->stale || out->unsettled > 0)
+		return true; /* outbound_resume_all or on_unsettled goes on */
 	if (out->state != OUTBOUND_LINKED)
 		return false; /* let them fail */
 	if (ring_tx_sleep(&out->tx, need_least(out), &sleep) < 0) {
@@ -575,6 +641,7 @@ void outbound_free_all(struct sivc_endpoint *ep)
 			s->outbound = NULL;
 		TAILQ_FOREACH (w, &out->waiters, link)
 			w->list = NULL;
+		loop_timer_cancel(&ep->sivc->loop, &out->settle);
 		hv_watch_free(out->watch);
 		page_unmap(out);
 		HASH_DELETE(hh, ep->outbounds, out);
@@ -675,6 +742,7 @@ int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sendin
 	s->sent = 0;
 	s->offset = 0;
 	s->nowait = false;
+	s->in_doubt = false;
 	s->outbound = NULL;
 	for (int changes = 0; r == 0 || r == -EAGAIN; changes++) {
 		r = changes < CHANGES_MAX ? send_now(out, s) : receiver_breach(out);
@@ -702,6 +770,8 @@ void sivc_send_cancel(struct sivc_sending *s)
 		return;
 	TAILQ_REMOVE(&out->sendings, s, link);
 	s->outbound = NULL;
+	if (s->in_doubt)
+		s->sent = s->first; /* nobody may rely on it */
 	waiting_update(out);
 	outbound_run(out); /* the next in line may need less room */
 }

@@ -48,7 +48,9 @@ struct outbound {
 	enum outbound_state state;
 	const struct sivc_page *page; /* PAGE, LINKED */
 	struct page_view view;
-	int error; /* PAGE: what a send fails with */
+	int error;          /* PAGE: what a send fails with */
+	uint64_t unsettled; /* ns: since when it is being changed, under our eyes; 0: it is not */
+	struct loop_timer settle;
 
 	/* The ring: LINKED. */
 	uint64_t ring_nonce;

@@ -13,10 +13,10 @@
 #include "shared.h"
 
 /*
- * An owner changes a page within microseconds unless it loses its CPU in the middle.  A reader that
- * meets this gives up after a bounded number of looks, and fails; it does not wait for anybody.
+ * An owner changes a page within a microsecond, unless it loses its CPU in the middle, which can
+ * take long.  A reader looks this often, and then has to come again.
  */
-#define PAGE_TRIES 100000
+#define PAGE_TRIES 100
 
 _Static_assert(sizeof(struct sivc_page) <= SIVC_PAGE_SIZE, "a row is a page");
 _Static_assert(sizeof(struct sivc_ctl) <= SIVC_PAGE_SIZE, "a control page is a page");
@@ -53,6 +53,7 @@ void page_permit(struct page_owner *owner, const struct page_permission *permiss
 	shared_store(&page->ring_pages, permission->ring_pages);
 	shared_store(&page->ctl_ref, permission->ctl_ref);
 	shared_store(&page->max_msg, permission->max_msg);
+	owner->ring_pages = permission->ring_pages;
 	for (uint32_t i = 0; i < permission->ring_pages; i++)
 		shared_store(&page->refs[i], permission->refs[i]);
 	/* A new ring starts at 0. */
@@ -78,8 +79,9 @@ void page_revoke_end(
 	shared_store(&page->ctl_ref, 0);
 	shared_store(&page->ring_pages, 0);
 	shared_store(&page->max_msg, 0);
-	for (uint32_t i = 0; i < SIVC_RING_PAGES_MAX; i++)
+	for (uint32_t i = 0; i < owner->ring_pages; i++)
 		shared_store(&page->refs[i], 0);
+	owner->ring_pages = 0;
 	shared_store(&page->final, final);
 	shared_store64(&page->final_nonce, ring_nonce);
 	change_end(owner);
@@ -120,15 +122,20 @@ static bool copy(const struct sivc_page *page, struct page_view *view)
 
 int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view)
 {
+	struct page_view now;
+
 	if (shared_load_acquire(&page->magic) != SIVC_MAGIC ||
 		shared_load64(&page->page_nonce) != nonce)
 		return -ESTALE;
 	if (shared_load(&page->version) != SIVC_WIRE_VERSION)
 		return -EPROTO;
-	for (int i = 0; i < PAGE_TRIES; i++)
-		if (copy(page, view))
-			return permission_sane(view) ? 0 : -EPROTO;
-	return -EPROTO;
+	for (int i = 0; i < PAGE_TRIES; i++) {
+		if (!copy(page, &now))
+			continue;
+		*view = now;
+		return permission_sane(view) ? 0 : -EPROTO;
+	}
+	return -EAGAIN;
 }
 
 bool page_unchanged(const struct sivc_page *page, const struct page_view *view)

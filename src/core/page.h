@@ -17,6 +17,7 @@ struct page_owner {
 	struct sivc_page *page; /* shared, read-only for the peer; we write */
 	uint64_t nonce;         /* page_nonce */
 	uint32_t seq;           /* ours; what is in the page is a copy of it */
+	uint32_t ring_pages;    /* of the permission that is in force */
 };
 
 struct page_permission {
@@ -53,8 +54,8 @@ struct page_view {
 };
 
 /*
- * -ESTALE: not the page that the node means.  -EPROTO: no page of this version, a permission that
- * makes no sense, or a seq that does not settle.
+ * -ESTALE: not the page that the node means.  -EPROTO: no page of this version, or a permission
+ * that makes no sense.  -EAGAIN: it is being changed; what it said before is still in *view.
  */
 int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view);
 /* Is what `view` says still so?  One load. */

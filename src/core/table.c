@@ -319,7 +319,8 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 {
 	const struct inbound *in = inbound_find(ep, domid);
 
-	return in && in->permitted;
+	/* One that was never seen would be, under `allow *`, when it comes. */
+	return in ? in->permitted : acl_allows(&ep->acl, domid, NULL, 0);
 }
 
 void sivc_peers(const struct sivc_endpoint *ep, void (*fn)(void *data, uint16_t domid), void *data)

@@ -15,8 +15,8 @@
  * fails an assertion (BUG) when such a port is unbound or the file closed, which leaves a process
  * that cannot be killed.  What it does survive, and what makes it forget all ports of the file, is
  * to be given a port by Xen that it thinks it has already (it says EEXIST).  Xen gives the lowest
- * number that is free, so that comes soon.  What it forgets is lost until the domain ends: some
- * hundred bytes a port.
+ * number that is free, so we take the numbers below one that was lost until that is the lowest.
+ * What the driver forgets is lost until the domain ends: some hundred bytes a port.
  */
 #include <errno.h>
 #include <poll.h>
@@ -32,13 +32,13 @@
 struct xen_port {
 	struct hv_port port;
 	UT_hash_handle hh; /* by port.number */
+	bool lost;         /* freed after a restore: only the driver still has it */
 };
 
 struct xen_events {
 	struct hv_events events;
 	xenevtchn_handle *handle;
 	struct xen_port *ports;
-	bool has_lost; /* the driver has ports that were there before a restore */
 };
 
 static struct xen_events *events_of(struct hv_events *events)
@@ -64,27 +64,53 @@ int xen_events_new(struct hv *hv, struct hv_events **out)
 	return 0;
 }
 
-/* Makes the driver forget the ports of before a restore, so that the file can be closed. */
-static void forget_lost(struct xen_events *events)
+static bool forget_with(struct xen_events *events, xenevtchn_handle *spare)
 {
-	xenevtchn_port_or_error_t number;
+	xenevtchn_port_or_error_t next;
+	struct xen_port *lost;
 
 	do {
-		number = xenevtchn_bind_unbound_port(events->handle, DOMID_SELF);
-	} while (number >= 0);
-	if (errno != EEXIST)
-		hv_log(events->events.hv, LOG_WARNING,
-			"cannot give up the event channels of before the restore: %s",
-			strerror(errno));
+		uint32_t number;
+
+		next = xenevtchn_bind_unbound_port(spare, DOMID_SELF);
+		if (next < 0)
+			return false;
+		number = (uint32_t)next;
+		HASH_FIND(hh, events->ports, &number, sizeof(number), lost);
+	} while (!lost);
+	xenevtchn_unbind(spare, (evtchn_port_t)next);
+	return xenevtchn_bind_unbound_port(events->handle, DOMID_SELF) < 0 && errno == EEXIST;
+}
+
+/* Makes the driver forget the ports that were lost by a restore, so that the file can be closed. */
+static bool forget_lost(struct xen_events *events)
+{
+	xenevtchn_handle *spare = xenevtchn_open(&xen_of(events->events.hv)->logger.vtable, 0);
+	bool forgotten;
+
+	if (!spare)
+		return false;
+	forgotten = forget_with(events, spare);
+	xenevtchn_close(spare);
+	return forgotten;
 }
 
 void xen_events_free(struct hv_events *base)
 {
 	struct xen_events *events = events_of(base);
+	struct xen_port *port, *next;
 
-	if (events->has_lost)
-		forget_lost(events);
-	xenevtchn_close(events->handle);
+	if (!events->ports || forget_lost(events))
+		xenevtchn_close(events->handle);
+	else
+		hv_log(base->hv, LOG_WARNING,
+			"the kernel does not give up event channels of before the restore: when "
+			"this program ends, its process may stay");
+	HASH_ITER(hh, events->ports, port, next)
+	{
+		HASH_DEL(events->ports, port);
+		free(port);
+	}
 	free(events);
 }
 
@@ -116,7 +142,7 @@ int xen_events_dispatch(struct hv_events *base)
 		if (next < 0)
 			break;
 		HASH_FIND(hh, events->ports, &number, sizeof(number), port);
-		if (!port)
+		if (!port || port->lost)
 			continue;
 		port->port.fn(port->port.data); /* may free any port */
 		handled++;
@@ -193,11 +219,12 @@ void xen_port_free(struct hv_port *base)
 	struct xen_port *port = (struct xen_port *)base;
 	struct xen_events *events = events_of(base->events);
 
+	if (xen_of(base->events->hv)->stale) {
+		port->lost = true; /* xen_events_free needs its number */
+		return;
+	}
 	HASH_DEL(events->ports, port);
-	if (xen_of(base->events->hv)->stale)
-		events->has_lost = true;
-	else
-		xenevtchn_unbind(events->handle, base->number);
+	xenevtchn_unbind(events->handle, base->number);
 	free(port);
 }
 

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sivc-registry: tells the domains of this machine the names of the domains that they may see.
+ *
+ * The policy is read when the program starts and at SIGHUP.  A policy that is wrong is never taken
+ * in part: at the start nothing is published and the program ends; later the old one stays.  A
+ * program that ends takes back all that it has published, whatever it ends for but SIGKILL; what
+ * one that was killed has left is the next one's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "lock.h"
+#include "registry.h"
+
+#define LOG_LINE_MAX 512 /* longer ones are cut */
+
+struct program {
+	bool foreground;
+	bool terminal; /* standard error is somebody's who waits */
+	char *policy;  /* path, absolute */
+	int signals;
+	int lock;
+	struct registry *registry;
+};
+
+static void log_message(void *data, int priority, const char *message)
+{
+	const struct program *program = data;
+
+	if (program->foreground || (program->terminal && priority <= LOG_WARNING))
+		fprintf(stderr, "sivc-registry: %s\n", message);
+	if (!program->foreground)
+		syslog(priority, "%s", message);
+}
+
+__attribute__((format(printf, 3, 4))) static void say(
+	struct program *program, int priority, const char *format, ...)
+{
+	char message[LOG_LINE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	log_message(program, priority, message);
+}
+
+static void usage(FILE *out)
+{
+	fputs("usage: sivc-registry [-f] -p POLICY\n"
+	      "  -f         stay in the foreground, log to standard error\n"
+	      "  -p POLICY  who sees whom: a file of lines `show NAME to NAME`; * is everybody\n",
+		out);
+}
+
+/* The program leaves the directory that it was started in, and reads the policy again later. */
+static int absolute_path(const char *path, char **out)
+{
+	char *here;
+	int n;
+
+	if (path[0] == '/') {
+		*out = strdup(path);
+		return *out ? 0 : -ENOMEM;
+	}
+	here = get_current_dir_name();
+	if (!here)
+		return -errno;
+	n = asprintf(out, "%s/%s", here, path);
+	free(here);
+	return n < 0 ? -ENOMEM : 0;
+}
+
+/* -EINVAL: the caller is told the usage.  1: done already. */
+static int parse_options(struct program *program, int argc, char **argv)
+{
+	const char *policy = NULL;
+	int letter, r;
+
+	while ((letter = getopt(argc, argv, "fhp:")) != -1) {
+		switch (letter) {
+		case 'f':
+			program->foreground = true;
+			break;
+		case 'p':
+			policy = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 1;
+		default:
+			return -EINVAL;
+		}
+	}
+	if (!policy || optind != argc)
+		return -EINVAL;
+	r = absolute_path(policy, &program->policy);
+	if (r < 0)
+		say(program, LOG_ERR, "cannot find %s: %s", policy, strerror(-r));
+	return r;
+}
+
+static int load_policy(struct program *program, struct policy *policy)
+{
+	struct policy_error error = {0};
+	FILE *file = fopen(program->policy, "re");
+	int r = file ? policy_parse(file, &error, policy) : -errno;
+
+	if (r == -EINVAL && error.why)
+		say(program, LOG_ERR, "policy %s, line %u: %s", program->policy, error.line,
+			error.why);
+	else if (r < 0)
+		say(program, LOG_ERR, "cannot read the policy %s: %s", program->policy,
+			strerror(-r));
+	if (file)
+		fclose(file);
+	return r;
+}
+
+static int reload(struct program *program)
+{
+	struct policy policy;
+
+	if (load_policy(program, &policy) < 0) {
+		say(program, LOG_ERR, "the policy that was read before stays in force");
+		return 0;
+	}
+	say(program, LOG_INFO, "the policy %s was read again: %zu rules", program->policy,
+		policy.count);
+	return registry_set_policy(program->registry, &policy);
+}
+
+/* 1: it is the end. */
+static int take_signal(struct program *program)
+{
+	struct signalfd_siginfo info;
+
+	if (read(program->signals, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	return info.ssi_signo == SIGHUP ? reload(program) : 1;
+}
+
+/* Until a signal ends it (0), or an error does. */
+static int serve(struct program *program)
+{
+	struct pollfd fds[] = {
+		{.fd = program->signals, .events = POLLIN},
+		{.fd = registry_fd(program->registry), .events = POLLIN},
+	};
+	int r = 0;
+
+	while (r == 0) {
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
+			continue; /* nobody but a debugger interrupts: our signals are blocked */
+		if (fds[0].revents)
+			r = take_signal(program);
+		if (r == 0 && fds[1].revents)
+			r = registry_dispatch(program->registry);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int take_signals(struct program *program)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	program->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (program->signals >= 0)
+		return 0;
+	r = -errno;
+	say(program, LOG_ERR, "cannot take signals: %s", strerror(-r));
+	return r;
+}
+
+static int take_lock(struct program *program)
+{
+	pid_t holder = 0;
+
+	program->lock = lock_take(&holder);
+	if (program->lock == -EBUSY && holder > 0)
+		say(program, LOG_ERR, "already runs as process %ld", (long)holder);
+	else if (program->lock == -EBUSY)
+		say(program, LOG_ERR, "already runs: another process has locked " LOCK_FILE);
+	else if (program->lock < 0)
+		say(program, LOG_ERR, "cannot lock " LOCK_FILE ": %s%s", strerror(-program->lock),
+			program->lock == -EACCES ? "; run as root" : "");
+	return program->lock < 0 ? program->lock : 0;
+}
+
+/* From the first publication to the end; `ready` is daemon_ready's, or negative. */
+static int publish(struct program *program, int ready)
+{
+	struct policy policy;
+	int r = load_policy(program, &policy);
+
+	if (r == 0)
+		r = registry_set_policy(program->registry, &policy);
+	if (r == 0 && ready >= 0) {
+		program->terminal = false;
+		r = daemon_ready(ready);
+		if (r < 0)
+			say(program, LOG_ERR, "not in the background: %s", strerror(-r));
+	}
+	return r < 0 ? r : serve(program);
+}
+
+static int run(struct program *program, int ready)
+{
+	int withdrawn, r = take_signals(program);
+
+	if (r == 0)
+		r = take_lock(program);
+	if (r == 0)
+		r = registry_open(log_message, program, &program->registry);
+	if (r < 0)
+		return r;
+	r = publish(program, ready);
+	withdrawn = registry_withdraw(program->registry);
+	return r < 0 ? r : withdrawn;
+}
+
+static int start(struct program *program)
+{
+	int r, ready = -1;
+
+	if (!program->foreground) {
+		openlog("sivc-registry", LOG_PID, LOG_DAEMON);
+		r = daemon_fork(&ready);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
+	r = run(program, ready);
+	registry_free(program->registry);
+	lock_release(program->lock);
+	if (program->signals >= 0)
+		close(program->signals);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct program program = {.terminal = true, .signals = -1, .lock = -1};
+	int r = parse_options(&program, argc, argv);
+
+	if (r == -EINVAL)
+		usage(stderr);
+	if (r == 0)
+		r = start(&program);
+	free(program.policy);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
