@@ -118,9 +118,10 @@ bool endpoint_rest(struct sivc_endpoint *ep)
 		put_to_sleep(in);
 		found = found || in->state == INBOUND_READY;
 	}
-	if (found && ep->waiting > 0)
+	found = found && ep->waiting > 0;
+	if (found)
 		endpoint_serve(ep);
-	return found && ep->waiting > 0;
+	return found;
 }
 
 static void on_again(struct loop_timer *timer)
@@ -133,7 +134,8 @@ static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct si
 	struct inbound *in;
 	int r;
 
-	if (TAILQ_EMPTY(&ep->ready) || ep->since_events >= EVENTS_EVERY) {
+	/* Who is served by the loop has just looked, and is told by the loop of what comes. */
+	if ((TAILQ_EMPTY(&ep->ready) && !ep->serving) || ep->since_events >= EVENTS_EVERY) {
 		look_out(ep);
 		look_for_events(ep);
 	}
@@ -151,7 +153,7 @@ static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct si
 		if (r != -EAGAIN && r != -EPROTO)
 			return r;
 		put_aside(in);
-		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0)
+		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0 && !ep->serving)
 			look_for_events(ep);
 	}
 	return -EAGAIN;

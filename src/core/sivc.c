@@ -3,6 +3,7 @@
  * sivc.c: a domain's connection, its event loop, names, and sending and receiving that waits.
  */
 #include <errno.h>
+#include <sched.h>
 #include <sivc/ioctl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,7 @@ static int spin(struct sivc *sivc)
 		LIST_FOREACH (ep, &sivc->endpoints, link)
 			if (endpoint_look_out(ep))
 				return 1;
+		sched_yield(); /* who is to give us work may need this very processor */
 		r = loop_run(&sivc->loop, 0);
 	} while (r == 0 && loop_now() < end);
 	return r;

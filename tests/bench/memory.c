@@ -25,10 +25,10 @@
 #define PIECE      (16u * 1024)
 #define CACHE_LINE 64
 
-/* Indices run freely.  `waits`: the other side sleeps until this index moves. */
+/* Runs freely.  Who finds it at `event` and sleeps is woken when it passes that (sivc/wire.h). */
 struct index {
 	_Alignas(CACHE_LINE) uint32_t value;
-	uint32_t waits;
+	uint32_t event;
 };
 
 struct ring {
@@ -60,7 +60,7 @@ static uint32_t sleep_while(struct index *index, uint32_t old)
 	uint32_t value;
 
 	while ((value = __atomic_load_n(&index->value, __ATOMIC_ACQUIRE)) == old) {
-		__atomic_store_n(&index->waits, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&index->event, old, __ATOMIC_SEQ_CST);
 		syscall(SYS_futex, &index->value, FUTEX_WAIT, old, NULL, NULL, 0);
 	}
 	return value;
@@ -71,18 +71,18 @@ static uint32_t wait_while(const struct memory *m, struct index *index, uint32_t
 	return m->sleeps ? sleep_while(index, old) : spin_while(index, old);
 }
 
-static void publish(const struct memory *m, struct index *index, uint32_t value)
+static void publish(const struct memory *m, struct index *index, uint32_t old, uint32_t new)
 {
+	uint32_t event;
+
 	if (!m->sleeps) {
-		__atomic_store_n(&index->value, value, __ATOMIC_RELEASE);
+		__atomic_store_n(&index->value, new, __ATOMIC_RELEASE);
 		return;
 	}
-	__atomic_store_n(&index->value, value, __ATOMIC_SEQ_CST);
-	/* In one step, or we would take down the flag of a sleep that begins only now. */
-	if (!__atomic_load_n(&index->waits, __ATOMIC_SEQ_CST) ||
-		!__atomic_exchange_n(&index->waits, 0, __ATOMIC_SEQ_CST))
-		return;
-	syscall(SYS_futex, &index->value, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	__atomic_store_n(&index->value, new, __ATOMIC_SEQ_CST);
+	event = __atomic_load_n(&index->event, __ATOMIC_SEQ_CST);
+	if (new - event - 1 < new - old)
+		syscall(SYS_futex, &index->value, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static uint32_t smallest(uint32_t a, uint32_t b, uint32_t c)
@@ -105,8 +105,8 @@ static int memory_send(struct link *link, size_t size)
 		at = m->out_prod % RING_SIZE;
 		n = smallest(n, RING_SIZE - at, RING_SIZE);
 		memcpy(m->out->data + at, from, n);
+		publish(m, &m->out->prod, m->out_prod, m->out_prod + n);
 		m->out_prod += n;
-		publish(m, &m->out->prod, m->out_prod);
 		from += n;
 		size -= n;
 	}
@@ -126,8 +126,8 @@ static int memory_receive(struct link *link, size_t size, const void **bytes)
 		at = m->in_cons % RING_SIZE;
 		n = smallest((uint32_t)size, m->in_prod - m->in_cons, RING_SIZE - at);
 		memcpy(to, m->in->data + at, n);
+		publish(m, &m->in->cons, m->in_cons, m->in_cons + n);
 		m->in_cons += n;
-		publish(m, &m->in->cons, m->in_cons);
 		to += n;
 		size -= n;
 	}

@@ -16,6 +16,7 @@
 #
 # Needs root: for network namespaces, and to count system calls.  All of it happens in namespaces of
 # its own (mounts, processes, network, message queues), so that whatever fails, nothing is left.
+# One limit of the machine is raised meanwhile: fs.inotify.max_user_instances.
 #
 # Measurements are interleaved: each run goes over all of them, so that what disturbs the machine
 # for a while disturbs all alike.  System calls are counted in a run of its own, because the count
@@ -29,6 +30,7 @@ root=$(cd "$here/../.." && pwd)
 declare -r not_possible=77
 declare -r port_socat=7001 port_nc=7002
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
+declare -r inotify_needed=1024
 declare -r ring_default=65536 ring_large=2097152 spin_us=50
 
 # Defaults: the full run.
@@ -94,20 +96,35 @@ ensure_built() {
   ninja -C "$build" > /dev/null || die "the build in $build has failed: ninja -C $build"
 }
 
+# Each process of the local backend has an inotify instance, and 500 senders have one user.
+raise_inotify() {
+  local limit=/proc/sys/fs/inotify/max_user_instances
+
+  inotify_before=$(< "$limit")
+  if ((inotify_before < inotify_needed)); then
+    echo "$inotify_needed" > "$limit"
+  fi
+}
+
+clean_up() {
+  echo "$inotify_before" > /proc/sys/fs/inotify/max_user_instances
+  rm -rf "$scratch"
+}
+
 warn_if_busy() {
   awk '$1 > 0.5 { exit 1 }' /proc/loadavg ||
-    echo "run.sh: the machine is busy ($(cut -d ' ' -f 1 /proc/loadavg) processes): expect noise" >&2
+    echo "run.sh: the machine is busy (load $(cut -d ' ' -f 1 /proc/loadavg)): expect noise" >&2
 }
 
 enter_namespaces() {
-  local scratch status=0
+  local status=0
 
   check_tools
   ensure_built
   warn_if_busy
   scratch=$(mktemp -d)
-  # shellcheck disable=SC2064 # now, not then
-  trap "rm -rf '$scratch'" EXIT
+  raise_inotify
+  trap clean_up EXIT
   if [[ -z $results ]]; then
     results=$here/results
     ((!quick)) || results=$scratch/results
@@ -115,7 +132,8 @@ enter_namespaces() {
   mkdir -p "$results"
   build=$(cd "$build" && pwd)
   results=$(cd "$results" && pwd)
-  setpriv --pdeathsig KILL unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
+  setpriv --pdeathsig KILL \
+    unshare --mount --net --ipc --pid --fork --kill-child --mount-proc --propagation private \
     "$0" --inside "$scratch" "$build" "$results" "$@" || status=$?
   exit "$status"
 }

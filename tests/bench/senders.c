@@ -37,6 +37,7 @@
 #define NS_PER_MS     UINT64_C(1000000)
 #define WARM_UP_SHARE 8
 #define MESSAGE       1024u
+#define EACH_MIN      50u /* messages of each sender: a row, not a start */
 #define BATCH         (256u * 1024)
 #define IDLE_MS       1000
 #define SETTLE_MS     100 /* for the receiver to go to sleep, and what was under way to arrive */
@@ -263,17 +264,20 @@ static int work(struct senders *senders, uint64_t *count, uint64_t *ns)
 
 static int calibrate(struct senders *senders, uint64_t *count)
 {
+	unsigned int active = senders->all_active ? senders->count : 1;
 	uint64_t ns;
 	int r;
 
-	for (*count = 1;; *count *= 2) {
+	for (*count = EACH_MIN * active;; *count *= 2) {
 		r = work(senders, count, &ns);
 		if (r < 0)
 			return r;
 		if (ns >= senders->budget / WARM_UP_SHARE)
 			break;
 	}
-	*count = (uint64_t)((double)*count * (double)senders->budget / (double)ns) + 1;
+	*count = (uint64_t)((double)*count * (double)senders->budget / (double)ns);
+	if (*count < EACH_MIN * active)
+		*count = EACH_MIN * active;
 	return 0;
 }
 
