@@ -61,6 +61,7 @@ struct sivc_endpoint {
 	struct loop_timer again;       /* serve, after giving others a turn */
 	unsigned int since_events;     /* messages taken since the last look at in_events */
 	bool serving;                  /* endpoint_serve is running */
+	bool breach_untold;            /* somebody may wait for a domain that is in breach */
 
 	/* Sending: outbound.c. */
 	struct hv_events *out_events;
@@ -87,6 +88,9 @@ void sivc_reopen_later(struct sivc *sivc);
 
 /* Somebody's message may have come, or a waiter: gives messages to waiters, in turn. */
 void endpoint_serve(struct sivc_endpoint *ep);
+
+/* A domain has broken the protocol: those who wait for it are told, from the loop. */
+void endpoint_breached(struct sivc_endpoint *ep);
 
 /* Looks at those on the lookout; true: somebody was served.  (sivc_wait, spinning) */
 bool endpoint_look_out(struct sivc_endpoint *ep);

@@ -159,12 +159,23 @@ static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct si
 	return -EAGAIN;
 }
 
+/* What was looked for on behalf of a caller that does not wait may be for those who do. */
+static void serve_later(struct sivc_endpoint *ep)
+{
+	if (ep->waiting > 0 && !ep->serving && !TAILQ_EMPTY(&ep->ready))
+		loop_timer_set(&ep->sivc->loop, &ep->again, 0, on_again);
+}
+
 int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 {
 	struct inbound *in;
+	int r;
 
-	if (from == SIVC_ANY)
-		return peek_any(ep, &in, message);
+	if (from == SIVC_ANY) {
+		r = peek_any(ep, &in, message);
+		serve_later(ep);
+		return r;
+	}
 	in = inbound_find(ep, (uint16_t)from);
 	return in ? inbound_peek(in, message) : -EAGAIN;
 }
@@ -191,7 +202,7 @@ int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, si
 uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 {
 	struct sivc_message message;
-	struct inbound *in;
+	struct inbound *in, *after;
 	uint64_t bytes = 0;
 	uint32_t ignored, *first = next ? next : &ignored;
 
@@ -203,8 +214,12 @@ uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 	look_for_events(ep);
 	if (peek_any(ep, &in, &message) == 0)
 		*first = message.length;
-	TAILQ_FOREACH (in, &ep->ready, link)
+	/* Looking may find a breach, which takes it out of the queue. */
+	for (in = TAILQ_FIRST(&ep->ready); in; in = after) {
+		after = TAILQ_NEXT(in, link);
 		bytes += inbound_queued(in, &ignored);
+	}
+	serve_later(ep);
 	return bytes;
 }
 
@@ -265,6 +280,25 @@ static void serve_own(struct sivc_endpoint *ep)
 	}
 }
 
+/* Those who wait for a domain that has broken the protocol are told so. */
+static void tell_breaches(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	ep->breach_untold = false;
+	HASH_ITER(hh, ep->inbounds, in, next)
+	{
+		while (in->breached && TAILQ_EMPTY(&in->saved) && !TAILQ_EMPTY(&in->waiters))
+			waiter_call(TAILQ_FIRST(&in->waiters));
+	}
+}
+
+void endpoint_breached(struct sivc_endpoint *ep)
+{
+	ep->breach_untold = true;
+	loop_timer_set(&ep->sivc->loop, &ep->again, 0, on_again);
+}
+
 void endpoint_serve(struct sivc_endpoint *ep)
 {
 	struct sivc_message message;
@@ -273,6 +307,8 @@ void endpoint_serve(struct sivc_endpoint *ep)
 	if (ep->serving || ep->waiting == 0)
 		return;
 	ep->serving = true;
+	if (ep->breach_untold)
+		tell_breaches(ep);
 	if (ep->waiting_own > 0)
 		serve_own(ep);
 	while (!TAILQ_EMPTY(&ep->waiters) && peek_any(ep, &in, &message) == 0)

@@ -201,6 +201,8 @@ static void breach(struct inbound *in)
 	page_revoke_begin(&in->owner);
 	page_revoke_end(&in->owner, SIVC_VERDICT_REFUSED, in->ring_nonce, in->rx.cons);
 	ring_close(in);
+	if (!TAILQ_EMPTY(&in->waiters))
+		endpoint_breached(in->ep);
 }
 
 static void release(struct inbound *in)

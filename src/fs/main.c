@@ -15,10 +15,6 @@
 #include "log.h"
 #include "options.h"
 
-#ifndef SIVC_VERSION
-#define SIVC_VERSION "(a build without a version)"
-#endif
-
 /* Each permitted sender takes descriptors in the local backend. */
 static void raise_descriptor_limit(void)
 {

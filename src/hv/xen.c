@@ -314,6 +314,9 @@ int hv_xen_open(const struct hv_config *config, const struct hv *base, struct hv
 	xen->epoll = xen->timer = -1;
 	TAILQ_INIT(&xen->ready);
 	LIST_INIT(&xen->locks);
+	LIST_INIT(&xen->self_shared);
+	LIST_INIT(&xen->self_mapped);
+	xen->next_self_ref = 1;
 
 	r = xen_store_open(xen);
 	if (r == 0)

@@ -28,6 +28,7 @@ struct xen_logger {
 };
 
 TAILQ_HEAD(xen_ready, xen_watch);
+LIST_HEAD(xen_selves, xen_self);
 
 struct xen_hv {
 	struct hv hv;
@@ -51,6 +52,11 @@ struct xen_hv {
 
 	/* xen.c: the endpoints that this process serves. */
 	LIST_HEAD(, xen_lock) locks;
+
+	/* xen_pages.c: what we share with ourselves. */
+	struct xen_selves self_shared;
+	struct xen_selves self_mapped;
+	uint32_t next_self_ref;
 
 	/* What was said once need not be said again. */
 	bool said_store_lost;
@@ -107,5 +113,6 @@ void xen_unshare(struct hv *hv, void *memory, uint32_t count);
 int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs, bool writable,
 	const struct hv_notify *notify, void **memory);
 void xen_unmap(struct hv *hv, void *memory, uint32_t count);
+void xen_self_port_freed(struct xen_hv *xen, const struct hv_port *port);
 
 #endif

@@ -55,6 +55,165 @@ void xen_pages_close(struct xen_hv *xen)
 	xengntshr_close(xen->gntshr);
 }
 
+/*
+ * Pages that a domain shares with itself.
+ *
+ * Xen maps a domain's own grants as it does others', but Linux does not expect it: in a PVH or HVM
+ * domain the page is then at two places of the domain's memory, Linux finds the wrong one, and the
+ * kernel's memory is corrupted when it is unmapped (seen with Linux 6.1).  So these pages are
+ * memory of this process, mapped twice, and a reference is the number of a page in a list here.
+ *
+ * One process serves an endpoint, and a domain that sends to itself sends from an endpoint to the
+ * same one: both sides are this process, and this struct xen_hv.  The notification that the kernel
+ * would give when a side ends is given when the pages are unshared or unmapped; when the process
+ * ends, nobody is left to be told.
+ */
+
+/* One call of hv_share or of hv_map. */
+struct xen_self {
+	LIST_ENTRY(xen_self) link;
+	char *memory;
+	uint32_t count;
+	uint32_t first; /* reference of the first page, if shared */
+	bool writable;
+	struct hv_notify notify; /* port is NULL if there is none, or it was freed */
+};
+
+static struct xen_self *self_new(
+	char *memory, uint32_t count, bool writable, const struct hv_notify *notify)
+{
+	struct xen_self *self = calloc(1, sizeof(*self));
+
+	if (!self) {
+		munmap(memory, count * PAGE);
+		return NULL;
+	}
+	self->memory = memory;
+	self->count = count;
+	self->writable = writable;
+	if (notify)
+		self->notify = *notify;
+	return self;
+}
+
+static void self_free(struct xen_self *self)
+{
+	if (self->notify.port) {
+		__atomic_store_n(&self->memory[self->notify.offset], 0, __ATOMIC_SEQ_CST);
+		hv_port_notify(self->notify.port);
+	}
+	LIST_REMOVE(self, link);
+	munmap(self->memory, self->count * PAGE);
+	free(self);
+}
+
+static struct xen_self *find_memory(const struct xen_selves *list, const void *memory)
+{
+	struct xen_self *self;
+
+	LIST_FOREACH (self, list, link)
+		if (self->memory == memory)
+			return self;
+	return NULL;
+}
+
+/* What was shared as these pages, in one piece; NULL if nothing was. */
+static struct xen_self *find_refs(
+	const struct xen_selves *list, uint32_t count, const uint32_t *refs)
+{
+	struct xen_self *self;
+
+	for (uint32_t i = 1; i < count; i++)
+		if (refs[i] != refs[0] + i)
+			return NULL;
+	LIST_FOREACH (self, list, link)
+		if (refs[0] - self->first < self->count &&
+			count <= self->count - (refs[0] - self->first))
+			return self;
+	return NULL;
+}
+
+static int self_share(struct xen_hv *xen, uint32_t count, bool writable,
+	const struct hv_notify *notify, void **memory, uint32_t *refs)
+{
+	char *pages =
+		mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct xen_self *self;
+
+	if (pages == MAP_FAILED)
+		return -ENOMEM;
+	self = self_new(pages, count, writable, notify);
+	if (!self)
+		return -ENOMEM;
+	self->first = xen->next_self_ref;
+	xen->next_self_ref += count;
+	for (uint32_t i = 0; i < count; i++)
+		refs[i] = self->first + i;
+	LIST_INSERT_HEAD(&xen->self_shared, self, link);
+	*memory = pages;
+	return 0;
+}
+
+static int self_map(struct xen_hv *xen, uint32_t count, const uint32_t *refs, bool writable,
+	const struct hv_notify *notify, void **memory)
+{
+	const struct xen_self *shared = find_refs(&xen->self_shared, count, refs);
+	struct xen_self *self;
+	char *pages;
+
+	if (!shared || (writable && !shared->writable) || (notify && !writable))
+		return -EINVAL;
+	/* An old size of 0 maps shared memory a second time. */
+	pages = mremap(
+		shared->memory + (refs[0] - shared->first) * PAGE, 0, count * PAGE, MREMAP_MAYMOVE);
+	if (pages == MAP_FAILED)
+		return -ENOMEM;
+	self = self_new(pages, count, writable, notify);
+	if (!self)
+		return -ENOMEM;
+	LIST_INSERT_HEAD(&xen->self_mapped, self, link);
+	if (!writable)
+		mprotect(pages, count * PAGE, PROT_READ);
+	*memory = pages;
+	return 0;
+}
+
+static bool self_unshare(struct xen_hv *xen, const void *memory)
+{
+	struct xen_self *self = find_memory(&xen->self_shared, memory);
+
+	if (!self)
+		return false;
+	self_free(self);
+	return true;
+}
+
+static bool self_unmap(struct xen_hv *xen, const void *memory)
+{
+	struct xen_self *self = find_memory(&xen->self_mapped, memory);
+
+	if (!self)
+		return false;
+	self_free(self);
+	return true;
+}
+
+void xen_self_port_freed(struct xen_hv *xen, const struct hv_port *port)
+{
+	struct xen_self *self;
+
+	LIST_FOREACH (self, &xen->self_shared, link)
+		if (self->notify.port == port)
+			self->notify.port = NULL;
+	LIST_FOREACH (self, &xen->self_mapped, link)
+		if (self->notify.port == port)
+			self->notify.port = NULL;
+}
+
+/*
+ * Pages that are shared with others.
+ */
+
 /* gntalloc's limit as the kernel has it now, without the newline. */
 static void limit_read(char text[16])
 {
@@ -91,6 +250,8 @@ int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	void *pages;
 	int error;
 
+	if (domid == hv->domid)
+		return self_share(xen, count, writable, notify, memory, refs);
 	if (notify)
 		pages = xengntshr_share_page_notify(
 			xen->gntshr, domid, refs, writable, notify->offset, notify->port->number);
@@ -110,8 +271,14 @@ int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 
 void xen_unshare(struct hv *hv, void *memory, uint32_t count)
 {
+	if (self_unshare(xen_of(hv), memory))
+		return;
 	xengntshr_unshare(xen_of(hv)->gntshr, memory, count);
 }
+
+/*
+ * Pages of others.
+ */
 
 /* Addresses that share no page table with others': what is mapped, and what is kept free for it. */
 static size_t place_size(uint32_t count)
@@ -225,8 +392,11 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 	int fd = xengnttab_fd(xen_of(hv)->gnttab);
 	uint64_t index = 0;
 	void *pages = NULL;
-	int r = refs_add(fd, domid, count, refs, &index);
+	int r;
 
+	if (domid == hv->domid)
+		return self_map(xen_of(hv), count, refs, writable, notify, memory);
+	r = refs_add(fd, domid, count, refs, &index);
 	if (r < 0)
 		return r == -ENOMEM ? r : -EINVAL;
 	r = refs_map(fd, count, index, writable, &pages);
@@ -246,6 +416,8 @@ void xen_unmap(struct hv *hv, void *memory, uint32_t count)
 {
 	xengnttab_handle *gnttab = xen_of(hv)->gnttab;
 
+	if (self_unmap(xen_of(hv), memory))
+		return;
 	if (xen_of(hv)->stale)
 		notify_cancel(xengnttab_fd(gnttab), memory);
 	xengnttab_unmap(gnttab, memory, count);

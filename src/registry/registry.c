@@ -60,6 +60,12 @@
 #define RELEASED      "@releaseDomain"
 #define DOMAINS_TOKEN "domains" /* of these two; that of a name's watch is its domain's id */
 
+/* What a domain is to see, or was told. */
+struct view {
+	struct hv_name *names;
+	int count;
+};
+
 /* A domain that runs; we watch its name. */
 struct domain {
 	uint16_t domid;
@@ -70,10 +76,12 @@ struct domain {
 	bool said_bad;       /* that its name cannot be used */
 	bool said_ambiguous; /* that another one has it, too */
 
-	/* What it was told, which is what is in the store. */
+	/* The watch has not fired yet, as it does when it is set. */
+	bool fresh;
+
+	/* `view` is what is in the store; written when that was changed, or may have been. */
 	bool told;
-	struct hv_name *view;
-	int view_count;
+	struct view view;
 };
 
 struct registry {
@@ -97,8 +105,7 @@ __attribute__((format(printf, 3, 4))) static void say(
 	registry->log(registry->log_data, priority, message);
 }
 
-/* A request about `path` has failed with `error`.  libxenstore has given the connection up: EBADF.
- */
+/* A request about `path` has failed.  EBADF: libxenstore has given the connection up. */
 static int store_failed(struct registry *registry, const char *path, int error)
 {
 	switch (error) {
@@ -156,7 +163,7 @@ static struct domain *domain_find(const struct registry *registry, uint16_t domi
 static void domain_free(struct registry *registry, struct domain *domain)
 {
 	HASH_DEL(registry->domains, domain);
-	free(domain->view);
+	free(domain->view.names);
 	free(domain);
 }
 
@@ -173,6 +180,7 @@ static int domain_get(struct registry *registry, uint16_t domid, struct domain *
 	if (!domain)
 		return -ENOMEM;
 	domain->domid = domid;
+	domain->fresh = true;
 	HASH_ADD(hh, registry->domains, domid, sizeof(domain->domid), domain);
 	if (!domain->hh.tbl) {
 		free(domain);
@@ -314,24 +322,28 @@ static void forget_absent(struct registry *registry)
  * Publishing.
  */
 
-static const char *name_in(const struct hv_name *view, int count, uint16_t domid)
+static const char *name_in(const struct view *view, uint16_t domid)
 {
-	for (int i = 0; i < count; i++)
-		if (view[i].domid == domid)
-			return view[i].name;
+	for (int i = 0; i < view->count; i++)
+		if (view->names[i].domid == domid)
+			return view->names[i].name;
 	return NULL;
 }
 
-static bool views_equal(const struct hv_name *a, int a_count, const struct hv_name *b, int b_count)
+static bool has(const struct view *view, const struct hv_name *name)
 {
-	if (a_count != b_count)
-		return false;
-	for (int i = 0; i < a_count; i++) {
-		const char *name = name_in(b, b_count, a[i].domid);
+	const char *known = name_in(view, name->domid);
 
-		if (!name || strcmp(name, a[i].name) != 0)
+	return known && strcmp(known, name->name) == 0;
+}
+
+static bool views_equal(const struct view *a, const struct view *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (int i = 0; i < a->count; i++)
+		if (!has(b, &a->names[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -378,29 +390,21 @@ static int make_directories(
 	return make_directory(registry, transaction, path, viewer);
 }
 
-/* Removes what the view does not have.  Makes the directory if there is none. */
+/* Removes what the view does not have from the directory, which has `entries`. */
 static int remove_others(struct registry *registry, xs_transaction_t transaction, uint16_t viewer,
-	const struct hv_name *view, int count)
+	const struct view *view, char **entries, unsigned int count)
 {
-	char path[PATH_SIZE], **entries;
-	unsigned int n;
+	char path[PATH_SIZE];
 	uint16_t domid;
-	int r;
+	int r = 0;
 
-	snprintf(path, sizeof(path), NAMES_DIR, viewer);
-	r = list_directory(registry, transaction, path, &entries, &n);
-	if (r < 0)
-		return r;
-	if (!entries)
-		return make_directories(registry, transaction, viewer);
-	for (unsigned int i = 0; r == 0 && i < n; i++) {
-		/* No domain id: not ours, nor anybody's here.  One too long for `path`: fails. */
-		if (domid_parse(entries[i], &domid) == 0 && name_in(view, count, domid))
+	for (unsigned int i = 0; r == 0 && i < count; i++) {
+		/* What is no domain id goes, too, unless it is longer than anything of ours. */
+		if (domid_parse(entries[i], &domid) == 0 && name_in(view, domid))
 			continue;
-		snprintf(path, sizeof(path), NAMES_DIR "/%s", viewer, entries[i]);
-		r = remove_node(registry, transaction, path);
+		if (snprintf(path, sizeof(path), NAMES_DIR "/%s", viewer, entries[i]) < PATH_SIZE)
+			r = remove_node(registry, transaction, path);
 	}
-	free(entries);
 	return r;
 }
 
@@ -420,21 +424,34 @@ static int write_name(struct registry *registry, xs_transaction_t transaction, u
 	return 0;
 }
 
-static int write_view(struct registry *registry, xs_transaction_t transaction, uint16_t viewer,
-	const struct hv_name *view, int count)
+/* From what the viewer was told to what it is to see. */
+static int write_view(struct registry *registry, xs_transaction_t transaction,
+	const struct domain *viewer, const struct view *view)
 {
-	int r = check_alive(registry, transaction, viewer);
+	char path[PATH_SIZE], **entries;
+	unsigned int n;
+	int r = check_alive(registry, transaction, viewer->domid);
 
-	if (r == 0)
-		r = remove_others(registry, transaction, viewer, view, count);
-	for (int i = 0; r == 0 && i < count; i++)
-		r = write_name(registry, transaction, viewer, &view[i]);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), NAMES_DIR, viewer->domid);
+	r = list_directory(registry, transaction, path, &entries, &n);
+	if (r < 0)
+		return r;
+	if (!entries)
+		r = make_directories(registry, transaction, viewer->domid);
+	else
+		r = remove_others(registry, transaction, viewer->domid, view, entries, n);
+	free(entries);
+	for (int i = 0; r == 0 && i < view->count; i++)
+		if (!viewer->told || !has(&viewer->view, &view->names[i]))
+			r = write_name(registry, transaction, viewer->domid, &view->names[i]);
 	return r;
 }
 
 /* All of it at once.  -ENOENT: the viewer has gone. */
 static int commit_view(
-	struct registry *registry, uint16_t viewer, const struct hv_name *view, int count)
+	struct registry *registry, const struct domain *viewer, const struct view *view)
 {
 	xs_transaction_t transaction;
 	int r;
@@ -443,7 +460,7 @@ static int commit_view(
 		transaction = xs_transaction_start(registry->store);
 		if (transaction == XBT_NULL)
 			return store_failed(registry, "the start of a transaction", errno);
-		r = write_view(registry, transaction, viewer, view, count);
+		r = write_view(registry, transaction, viewer, view);
 		if (xs_transaction_end(registry->store, transaction, r < 0) || r < 0)
 			return r;
 		if (errno != EAGAIN) /* somebody else has changed what we have read */
@@ -452,18 +469,16 @@ static int commit_view(
 }
 
 /* Takes the view over. */
-static int publish_view(
-	struct registry *registry, struct domain *viewer, struct hv_name *view, int count)
+static int publish_view(struct registry *registry, struct domain *viewer, const struct view *view)
 {
 	int r = 0;
 
-	if (!viewer->told || !views_equal(viewer->view, viewer->view_count, view, count)) {
-		r = commit_view(registry, viewer->domid, view, count);
+	if (!viewer->told || !views_equal(&viewer->view, view)) {
+		r = commit_view(registry, viewer, view);
 		viewer->told = r == 0;
 	}
-	free(viewer->view);
-	viewer->view = view;
-	viewer->view_count = count;
+	free(viewer->view.names);
+	viewer->view = *view;
 	return r == -ENOENT ? 0 : r; /* gone: an event is under way that says so */
 }
 
@@ -483,13 +498,13 @@ static int publish_all(struct registry *registry, const struct policy_domain *ru
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		struct domain *viewer = domain_find(registry, running[i].domid);
-		struct hv_name *view;
-		int n = policy_view(&registry->policy, running, count, i, &view);
+		struct view view;
 
-		if (n < 0)
-			return n;
+		view.count = policy_view(&registry->policy, running, count, i, &view.names);
+		if (view.count < 0)
+			return view.count;
 		say_ambiguous(registry, viewer, &running[i]);
-		r = publish_view(registry, viewer, view, n);
+		r = publish_view(registry, viewer, &view);
 	}
 	return r;
 }
@@ -543,20 +558,35 @@ int registry_fd(struct registry *registry)
 	return xs_fileno(registry->store);
 }
 
-int registry_dispatch(struct registry *registry)
+/*
+ * Does the event say anything new?  The first one of a name's watch does not: it came when the
+ * watch was set, and the name was read after that.
+ */
+static bool take_event(struct registry *registry, const char *token)
 {
 	struct domain *domain;
-	bool changed = false;
 	uint16_t domid;
+
+	if (domid_parse(token, &domid) < 0)
+		return true;
+	domain = domain_find(registry, domid);
+	if (!domain)
+		return false; /* it was under way when the watch was removed */
+	if (domain->fresh) {
+		domain->fresh = false;
+		return false;
+	}
+	domain->told = false; /* what we told it may have gone with its directory */
+	return true;
+}
+
+int registry_dispatch(struct registry *registry)
+{
+	bool changed = false;
 	char **event;
 
 	while ((event = xs_check_watch(registry->store))) {
-		changed = true;
-		domain = domid_parse(event[XS_WATCH_TOKEN], &domid) == 0
-				 ? domain_find(registry, domid)
-				 : NULL;
-		if (domain)
-			domain->told = false; /* what we told it may have gone with its directory */
+		changed |= take_event(registry, event[XS_WATCH_TOKEN]);
 		free(event);
 	}
 	return changed ? update(registry) : 0;

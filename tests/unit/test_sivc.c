@@ -315,9 +315,16 @@ static void test_waiters(void)
 	sivc_wait_cancel(&own.waiter);
 	send_text(w.eb, 1, "y");
 	step(&w);
+	ok(got(w.ea, SIVC_ANY, "y"), "a message that nobody waits for is there for who asks");
 	is(own.calls, 1, "one who has gone is not called");
+	sivc_wait_receive(w.ea, SIVC_ANY, &any.waiter);
+	send_text(w.eb, 1, "z");
+	sivc_queued(w.ea, SIVC_ANY, NULL);
+	for (int i = 0; i < 100 && any.calls < 3; i++)
+		step(&w);
+	is(any.calls, 3, "who looks how much is queued does not take another's wake-up");
 	sivc_putback(w.ea, 2, "put", 3);
-	ok(got(w.ea, SIVC_ANY, "put") && got(w.ea, SIVC_ANY, "y"),
+	ok(got(w.ea, SIVC_ANY, "put") && got(w.ea, SIVC_ANY, "z"),
 		"what is put back comes first again");
 	world_deinit(&w);
 }
