@@ -49,6 +49,12 @@ if ((EUID != 0)); then
   exec sudo --preserve-env=CI,SIVC_SEED -- "${BASH_SOURCE[0]}" "$@"
 fi
 
+# Its mounts are its own: a process elsewhere that copies the mounts of this machine (a container that
+# starts) would keep them, and their sivcfs, from ending.
+if [[ -z ${SIVC_OWN_MOUNTS:-} ]]; then
+  SIVC_OWN_MOUNTS=1 exec unshare --mount --propagation private -- "${BASH_SOURCE[0]}" "$@"
+fi
+
 # What a system has installed, and not what a user has in front of it.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C.UTF-8

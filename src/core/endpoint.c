@@ -286,8 +286,7 @@ static void tell_breaches(struct sivc_endpoint *ep)
 	struct inbound *in, *next;
 
 	ep->breach_untold = false;
-	HASH_ITER(hh, ep->inbounds, in, next)
-	{
+	HASH_ITER (hh, ep->inbounds, in, next) {
 		while (in->breached && TAILQ_EMPTY(&in->saved) && !TAILQ_EMPTY(&in->waiters))
 			waiter_call(TAILQ_FIRST(&in->waiters));
 	}
@@ -400,8 +399,8 @@ void endpoint_suspend(struct sivc_endpoint *ep)
 	struct inbound *in, *next;
 
 	table_suspend(ep);
-	HASH_ITER(hh, ep->inbounds, in, next)
-	inbound_suspend(in);
+	HASH_ITER (hh, ep->inbounds, in, next)
+		inbound_suspend(in);
 	outbound_suspend_all(ep);
 	unserve(ep);
 }
@@ -461,8 +460,7 @@ void sivc_endpoint_close(struct sivc_endpoint *ep)
 	table_deinit(ep);
 	loop_timer_cancel(&ep->sivc->loop, &ep->again);
 	waiters_drop(&ep->waiters);
-	HASH_ITER(hh, ep->inbounds, in, next_in)
-	{
+	HASH_ITER (hh, ep->inbounds, in, next_in) {
 		waiters_drop(&in->waiters);
 		inbound_free(in);
 	}

@@ -635,8 +635,7 @@ void outbound_free_all(struct sivc_endpoint *ep)
 	struct sivc_sending *s;
 	struct sivc_waiter *w;
 
-	HASH_ITER(hh, ep->outbounds, out, next)
-	{
+	HASH_ITER (hh, ep->outbounds, out, next) {
 		TAILQ_FOREACH (s, &out->sendings, link)
 			s->outbound = NULL;
 		TAILQ_FOREACH (w, &out->waiters, link)
@@ -653,8 +652,7 @@ void outbound_suspend_all(struct sivc_endpoint *ep)
 {
 	struct outbound *out, *next;
 
-	HASH_ITER(hh, ep->outbounds, out, next)
-	{
+	HASH_ITER (hh, ep->outbounds, out, next) {
 		hv_watch_free(out->watch);
 		out->watch = NULL;
 		node_vanished(out);
@@ -666,8 +664,7 @@ int outbound_resume_all(struct sivc_endpoint *ep)
 	struct outbound *out, *next;
 	int r = ep->sending > 0 ? wait_start(ep) : 0;
 
-	HASH_ITER(hh, ep->outbounds, out, next)
-	{
+	HASH_ITER (hh, ep->outbounds, out, next) {
 		if (r == 0)
 			r = watch_start(out);
 		out->stale = true;

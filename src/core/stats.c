@@ -28,9 +28,9 @@ static void received(
 	const struct inbound *in, *next;
 
 	describe(f, name, "counter", help);
-	HASH_ITER(hh, ep->inbounds, in, next)
-	fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name, in->domid,
-		*(const uint64_t *)(const void *)((const char *)in + offset));
+	HASH_ITER (hh, ep->inbounds, in, next)
+		fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name,
+			in->domid, *(const uint64_t *)(const void *)((const char *)in + offset));
 }
 
 static void sent(
@@ -39,9 +39,9 @@ static void sent(
 	const struct outbound *out, *next;
 
 	describe(f, name, "counter", help);
-	HASH_ITER(hh, ep->outbounds, out, next)
-	fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name, out->domid,
-		*(const uint64_t *)(const void *)((const char *)out + offset));
+	HASH_ITER (hh, ep->outbounds, out, next)
+		fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name,
+			out->domid, *(const uint64_t *)(const void *)((const char *)out + offset));
 }
 
 static unsigned int permitted(const struct sivc_endpoint *ep)
@@ -49,8 +49,8 @@ static unsigned int permitted(const struct sivc_endpoint *ep)
 	const struct inbound *in, *next;
 	unsigned int n = 0;
 
-	HASH_ITER(hh, ep->inbounds, in, next)
-	n += in->permitted;
+	HASH_ITER (hh, ep->inbounds, in, next)
+		n += in->permitted;
 	return n;
 }
 

@@ -66,8 +66,7 @@ static void refuse_others(struct sivc_endpoint *ep, const struct census *census)
 {
 	struct inbound *in, *next;
 
-	HASH_ITER(hh, ep->inbounds, in, next)
-	{
+	HASH_ITER (hh, ep->inbounds, in, next) {
 		if (!allows(&ep->acl, census, in->domid))
 			inbound_refuse(in);
 	}
@@ -112,8 +111,7 @@ static int permit_all(struct sivc_endpoint *ep, const struct census *census)
 	}
 	if (!acl->everybody)
 		return first;
-	HASH_ITER(hh, ep->outbounds, out, next)
-	{
+	HASH_ITER (hh, ep->outbounds, out, next) {
 		r = permit(ep, census, out->domid);
 		first = first ? first : r;
 	}
@@ -198,8 +196,7 @@ static int forgive(struct sivc_endpoint *ep, const struct acl *written)
 
 	if (r < 0)
 		return r;
-	HASH_ITER(hh, ep->inbounds, in, next)
-	{
+	HASH_ITER (hh, ep->inbounds, in, next) {
 		if (in->breached && allows(written, &census, in->domid))
 			inbound_refuse(in);
 	}
@@ -331,9 +328,9 @@ void sivc_peers(const struct sivc_endpoint *ep, void (*fn)(void *data, uint16_t 
 	for (size_t i = 0; i < ep->acl.count; i++)
 		if (ep->acl.rules[i].name[0] == '\0')
 			fn(data, ep->acl.rules[i].domid);
-	HASH_ITER(hh, ep->outbounds, out, next_out)
-	fn(data, out->domid);
-	HASH_ITER(hh, ep->inbounds, in, next_in)
-	if (in->permitted)
-		fn(data, in->domid);
+	HASH_ITER (hh, ep->outbounds, out, next_out)
+		fn(data, out->domid);
+	HASH_ITER (hh, ep->inbounds, in, next_in)
+		if (in->permitted)
+			fn(data, in->domid);
 }

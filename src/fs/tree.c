@@ -73,8 +73,7 @@ static void branch_free(struct branch *branch)
 {
 	struct attributes *attributes, *next;
 
-	HASH_ITER(hh, branch->changed, attributes, next)
-	{
+	HASH_ITER (hh, branch->changed, attributes, next) {
 		HASH_DEL(branch->changed, attributes);
 		free(attributes);
 	}

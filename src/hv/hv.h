@@ -140,7 +140,13 @@ int hv_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_
 	struct hv_watch **watch);
 void hv_watch_free(struct hv_watch *watch); /* NULL is fine; cancels what it has not fired yet */
 
-/* Readable when hv_dispatch has something to do. */
+/*
+ * Readable when hv_dispatch has something to do.
+ *
+ * hv_dispatch: -ESTALE, from then on, when this domain was saved and restored: it has another id,
+ * and nothing made from this struct hv works any more.  Free all of it, close, and open again; do
+ * not touch what was mapped.
+ */
 int hv_fd(const struct hv *hv);
 int hv_dispatch(struct hv *hv);
 

@@ -42,8 +42,7 @@ void local_drop_lives(struct local_watch *watch)
 {
 	struct local_life *life, *next;
 
-	HASH_ITER(hh, watch->lives, life, next)
-	{
+	HASH_ITER (hh, watch->lives, life, next) {
 		local_drop_life(life);
 	}
 }

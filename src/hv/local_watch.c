@@ -488,8 +488,7 @@ int local_census(struct local *local, local_census_fn *fn, void *data)
 	plan(w);
 	if (w->census->failed)
 		return -ENODATA;
-	HASH_ITER(hh, w->census->lives, life, next)
-	{
+	HASH_ITER (hh, w->census->lives, life, next) {
 		error = fn(data, life->name, life->since);
 		if (error)
 			break;

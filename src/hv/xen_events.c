@@ -106,8 +106,7 @@ void xen_events_free(struct hv_events *base)
 		hv_log(base->hv, LOG_WARNING,
 			"the kernel does not give up event channels of before the restore: when "
 			"this program ends, its process may stay");
-	HASH_ITER(hh, events->ports, port, next)
-	{
+	HASH_ITER (hh, events->ports, port, next) {
 		HASH_DEL(events->ports, port);
 		free(port);
 	}

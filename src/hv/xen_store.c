@@ -430,8 +430,7 @@ static void unmute_all(struct xen_hv *xen)
 	struct xen_watch *watch, *next;
 	bool again = false;
 
-	HASH_ITER(hh, xen->watches, watch, next)
-	{
+	HASH_ITER (hh, xen->watches, watch, next) {
 		if (!watch->muted)
 			continue;
 		watch->muted = watch_set(xen, watch) < 0;

@@ -307,8 +307,7 @@ static void forget_absent(struct registry *registry)
 {
 	struct domain *domain, *next;
 
-	HASH_ITER(hh, registry->domains, domain, next)
-	{
+	HASH_ITER (hh, registry->domains, domain, next) {
 		if (!domain->present) {
 			domain_unwatch(registry, domain->domid);
 			domain_free(registry, domain);
@@ -659,8 +658,7 @@ void registry_free(struct registry *registry)
 
 	if (!registry)
 		return;
-	HASH_ITER(hh, registry->domains, domain, next)
-	{
+	HASH_ITER (hh, registry->domains, domain, next) {
 		domain_free(registry, domain);
 	}
 	xs_close(registry->store); /* NULL is fine */

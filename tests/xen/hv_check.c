@@ -616,9 +616,13 @@ static int self(void)
 	struct hv_watch *watch;
 	uint16_t domid;
 	pid_t holder;
+	void *memory;
 
 	side_open(&owner_side);
-	side_open(&user_side);
+	memset(&user_side, 0, sizeof(user_side));
+	user_side.hv = owner_side.hv;
+	if (hv_events_new(user_side.hv, &user_side.events) < 0)
+		return 1;
 	domid = hv_domid(owner_side.hv);
 	check(hv_serve(owner_side.hv, ENDPOINT, &holder) == 0, "an endpoint can be served");
 	check(hv_watch_node(user_side.hv, domid, ENDPOINT, on_watch, &user_side, &watch) == 0,
@@ -630,6 +634,9 @@ static int self(void)
 	user_map(&user_side, domid);
 	memset(user_side.ring, 'u', RING_PAGES * PAGE);
 	check(owner_side.ring[RING_PAGES * PAGE - 1] == 'u', "and maps its own pages");
+	check(hv_map(user_side.hv, domid, 1, &values[2], true, NULL, &memory) == -EINVAL &&
+			writing_faults(user_side.read_only) && user_side.read_only[0] == 'r',
+		"and may not write what it shares read-only with itself");
 	hv_port_notify(user_side.port);
 	check(WAIT(&owner_side, owner_side.signals > 0, PATIENCE_MS), "and signals itself");
 	user_side.signals = 0;
@@ -647,7 +654,7 @@ static int self(void)
 	hv_unmap(user_side.hv, user_side.ring, RING_PAGES);
 	hv_port_free(user_side.port);
 	hv_port_free(owner_side.port);
-	side_close(&user_side);
+	hv_events_free(user_side.events);
 	side_close(&owner_side);
 	return *failed;
 }
