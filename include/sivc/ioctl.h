@@ -44,6 +44,13 @@
  */
 #define SIVC_IOC_FRAMED _IOW(SIVC_IOC_MAGIC, 5, uint32_t)
 
+/*
+ * Out: the bytes of messages that this handle can read now, first the rest of one that it has read
+ * in part.  On inbox and peers/N.  (FIONREAD is answered by the kernel itself, for a regular file,
+ * from the size that it saw last, at open or stat.)
+ */
+#define SIVC_IOC_QUEUED _IOR(SIVC_IOC_MAGIC, 6, uint32_t)
+
 struct sivc_frame_header {
 	uint32_t length; /* bytes of message that follow, 1..max_msg, without padding */
 	uint32_t domain; /* written: the receiver; read: the sender */

@@ -7,7 +7,7 @@
  * says: the acl's own mode decides about that.
  *
  * FIONREAD never comes here: the kernel answers it for regular files, from the size that it saw
- * last (at open and at stat).
+ * last (at open and at stat).  SIVC_IOC_QUEUED is for those who want to know it now.
  */
 #include "ioctl.h"
 
@@ -97,6 +97,14 @@ static int get_sender(const struct messages *messages, uint32_t *value)
 	return 0;
 }
 
+static uint32_t get_queued(const struct messages *messages)
+{
+	uint64_t bytes = sivc_queued(messages->file.branch->endpoint, messages->from, NULL) +
+			 messages->rest_length - messages->rest_offset;
+
+	return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
 static int set_framed(struct messages *messages, uint32_t value)
 {
 	if (value > 1)
@@ -112,10 +120,10 @@ static int run(fuse_req_t request, struct file *file, unsigned int command, uint
 {
 	struct messages *messages = NULL;
 
-	if (!file->branch->endpoint)
-		return -ENODEV;
 	if (file->kind == NODE_INBOX || file->kind == NODE_PEER)
 		messages = container_of(file, struct messages, file);
+	if (!file->branch->endpoint)
+		return -ENODEV;
 	switch (command) {
 	case SIVC_IOC_ALLOW:
 	case SIVC_IOC_DENY:
@@ -126,6 +134,11 @@ static int run(fuse_req_t request, struct file *file, unsigned int command, uint
 		return messages ? get_sender(messages, value) : -ENOTTY;
 	case SIVC_IOC_FRAMED:
 		return messages ? set_framed(messages, *value) : -ENOTTY;
+	case SIVC_IOC_QUEUED:
+		if (!messages)
+			return -ENOTTY;
+		*value = get_queued(messages);
+		return 0;
 	default:
 		return -ENOTTY;
 	}

@@ -265,6 +265,15 @@ static void op_sender(int fd, const char *name, const char *text)
 	print_result(name, error ? -1 : (long)value);
 }
 
+static void op_queued(int fd, const char *name, const char *text)
+{
+	uint32_t value = 0;
+	int error = ioctl(fd, SIVC_IOC_QUEUED, &value);
+
+	(void)text;
+	print_result(name, error ? -1 : (long)value);
+}
+
 static void op_framed(int fd, const char *name, const char *text)
 {
 	uint32_t on = (uint32_t)number(text);
@@ -352,6 +361,7 @@ static const struct operation {
 	{"deny", op_deny, true},
 	{"permitted", op_permitted, true},
 	{"sender", op_sender, false},
+	{"queued", op_queued, false},
 	{"framed", op_framed, true},
 	{"fionread", op_fionread, false},
 	{"ioctl", op_ioctl, true},

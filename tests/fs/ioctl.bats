@@ -104,3 +104,13 @@ ioctl(IOW, 2, 7)
 print(ioctl(IOW | IOR, 3, 7))
 ')" $'1\n0'
 }
+
+@test "QUEUED tells what can be read now, with the rest of a message that was read in part" {
+  start_domain 1
+  start_domain 2
+  echo "allow 2" > 1/acl
+  printf 12345 > 2/peers/1
+  same "$(op 1/inbox r queued read=2 queued read=9 queued)" \
+    $'queued 5\nread 2 12\nqueued 3\nread 3 345\nqueued 0'
+  same "$(op 1/acl r queued)" "queued ENOTTY"
+}

@@ -4,7 +4,7 @@
 BATS_TEST_TIMEOUT=600
 load helpers
 
-messages=$((sanitized ? 30000 : 1000000))
+messages=$((sanitized ? 200000 : 1000000))
 
 @test "eight senders, a million messages, readers killed: each arrives once, whole and in order" {
   start_domain 100
@@ -15,8 +15,8 @@ messages=$((sanitized ? 30000 : 1000000))
   seed=${SIVC_SEED:-$RANDOM}
   echo "seed $seed"
   timeout 540 "$build/tests/loss" "$messages" 524288 "$seed" 100 {1..8} | tee loss.out >&2
-  # Enough of them were killed, and in the middle of it.
-  (($(grep -oP '\d+(?= readers killed)' loss.out) >= 20))
+  # Enough of them were killed to mean something.
+  (($(grep -oP '\d+(?= readers killed)' loss.out) >= 10))
 }
 
 @test "the same through rings of 4 KiB, where most messages are in fragments" {

@@ -47,5 +47,6 @@ int main(void)
 	ok(SIVC_IOC_PERMITTED == 0xc004b503, "ioctl numbers do not change: PERMITTED");
 	ok(SIVC_IOC_SENDER == 0x8004b504, "ioctl numbers do not change: SENDER");
 	ok(SIVC_IOC_FRAMED == 0x4004b505, "ioctl numbers do not change: FRAMED");
+	ok(SIVC_IOC_QUEUED == 0x8004b506, "ioctl numbers do not change: QUEUED");
 	return done_testing();
 }
