@@ -128,7 +128,7 @@ errors_documented() {
 
 # A check that finds nothing to check has lost its way.
 names_found() {
-  (($(option_names | wc -l) >= 9 && $(ioctl_names | wc -l) == 5))
+  (($(option_names | wc -l) >= 9 && $(ioctl_names | wc -l) >= 5))
 }
 
 check 'C is formatted as .clang-format says' formatted

@@ -75,21 +75,21 @@ mounts_in_work() {
 # Processes that run a file of our directory, stand in it, have one open or were given its path, which
 # no others can know.
 processes_in_work() {
-  local process pid
-  for process in /proc/[0-9]*; do
-    pid=${process#/proc/}
-    [[ $pid != "$$" && $pid != "$BASHPID" ]] || continue
-    if grep -qsF "$work/" "$process/cmdline" || [[ -n $(find "$process/cwd" "$process/exe" \
-      "$process/fd" -lname "$work/*" 2> /dev/null) ]]; then
-      echo "$pid"
-    fi
+  local pid
+  { grep -slF "$work/" /proc/[0-9]*/cmdline
+    find /proc/[0-9]*/{cwd,exe,fd} -lname "$work/*" 2> /dev/null
+  } | cut -d/ -f3 | sort -u | while read -r pid; do
+    [[ $pid == "$$" || $pid == "$BASHPID" ]] || echo "$pid"
   done
 }
 
 clean() {
-  local path pid round
+  local path pid pids round
   trap '' HUP INT TERM
-  [[ -z $group ]] || kill -KILL -- "-$group" 2> /dev/null || :
+  if [[ -n $group ]]; then
+    kill -KILL -- "-$group" || :
+    wait || :
+  fi 2> /dev/null
   [[ -n $work ]] || return 0
   # What a test has put outside of its directory, it has noted.
   while read -r path; do
@@ -99,12 +99,15 @@ clean() {
     for path in $(mounts_in_work); do
       umount --lazy "$path" || :
     done
-    for pid in $(processes_in_work); do
+    pids=$(processes_in_work) || : # processes end while they are looked at
+    [[ -n $pids ]] || break
+    for pid in $pids; do
       kill -KILL "$pid" 2> /dev/null || :
-      timeout 10 tail --pid="$pid" -s 0.1 -f /dev/null || echo "process $pid does not end" >&2
+      timeout 10 tail --pid="$pid" -s 0.1 -f /dev/null \
+        || echo "process $pid does not end (round $round)" >&2
     done
   done
-  [[ -n $round ]] && rm -rf --one-file-system "$work"
+  rm -rf --one-file-system "$work"
 }
 
 trap clean EXIT

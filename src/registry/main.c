@@ -236,10 +236,28 @@ static int run(struct program *program, int ready)
 	return r < 0 ? r : withdrawn;
 }
 
+/* So that what is opened later is not taken for standard input, output or error. */
+static int open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 static int start(struct program *program)
 {
-	int r, ready = -1;
+	int ready = -1, r = open_standard();
 
+	if (r < 0) {
+		say(program, LOG_ERR, "cannot open /dev/null: %s", strerror(-r));
+		return r;
+	}
 	if (!program->foreground) {
 		openlog("sivc-registry", LOG_PID, LOG_DAEMON);
 		r = daemon_fork(&ready);

@@ -245,9 +245,8 @@ static int read_name(struct registry *registry, struct domain *domain, char name
 		memcpy(name, text, length + 1);
 	else if (!domain->said_bad)
 		say(registry, LOG_WARNING,
-			"domain %u is not published: its name in xenstore is not 1 to %d of A-Z "
-			"a-z "
-			"0-9 . _ -, or is digits alone, or begins with . or -",
+			"domain %u is not published: its name in xenstore is not 1 to %d of "
+			"A-Z a-z 0-9 . _ -, or is digits alone, or begins with . or -",
 			domain->domid, HV_NAME_MAX);
 	domain->said_bad = !valid;
 	free(text);
@@ -281,9 +280,9 @@ static int look_at(
 static int look(struct registry *registry, struct policy_domain **out, size_t *out_count)
 {
 	struct policy_domain *running;
-	unsigned int n;
+	unsigned int n = 0;
 	size_t count = 0;
-	char **entries;
+	char **entries = NULL;
 	int r = list_directory(registry, XBT_NULL, DOMAINS_DIR, &entries, &n);
 
 	if (r < 0)
@@ -427,8 +426,8 @@ static int write_name(struct registry *registry, xs_transaction_t transaction, u
 static int write_view(struct registry *registry, xs_transaction_t transaction,
 	const struct domain *viewer, const struct view *view)
 {
-	char path[PATH_SIZE], **entries;
-	unsigned int n;
+	char path[PATH_SIZE], **entries = NULL;
+	unsigned int n = 0;
 	int r = check_alive(registry, transaction, viewer->domid);
 
 	if (r < 0)
@@ -534,9 +533,9 @@ int registry_set_policy(struct registry *registry, struct policy *policy)
 
 int registry_withdraw(struct registry *registry)
 {
-	unsigned int n;
+	unsigned int n = 0;
 	uint16_t domid;
-	char **entries;
+	char **entries = NULL;
 	int r = list_directory(registry, XBT_NULL, DOMAINS_DIR, &entries, &n);
 
 	if (r < 0)
@@ -606,8 +605,8 @@ static int watch_domains(struct registry *registry)
 /* Others may watch, in vain, but may not list the domains. */
 static int check_dom0(struct registry *registry)
 {
-	unsigned int n;
-	char **entries;
+	unsigned int n = 0;
+	char **entries = NULL;
 	int r = list_directory(registry, XBT_NULL, DOMAINS_DIR, &entries, &n);
 
 	if (r == 0)

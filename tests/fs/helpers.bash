@@ -28,6 +28,7 @@ export AWAIT_SECONDS=$patience
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-$((sanitized ? 300 : 120))}
 
 setup() {
+  declare -gA domain_pid=() domain_killed=() job_pid=()
   if [[ ! -x $sivcfs ]]; then
     echo "There is no $sivcfs: build first, and say where with SIVC_BUILD."
     return 1
@@ -39,7 +40,6 @@ setup() {
   # Reports go to files: a daemon has no standard error, and a test has to find them.
   local reports="log_path=$BATS_TEST_TMPDIR/log/sanitizer:halt_on_error=1"
   export ASAN_OPTIONS="$reports:detect_leaks=1" UBSAN_OPTIONS="$reports:print_stacktrace=1"
-  declare -gA domain_pid=() domain_killed=() job_pid=()
 }
 
 # --- What a test says -----------------------------------------------------------------------------
@@ -252,11 +252,10 @@ mounts_here() {
 
 # Processes of sivcfs that have a file of this test open, also those that went into the background.
 daemons_here() {
-  local process
-  for process in /proc/[0-9]*; do
-    [[ $process/exe -ef $sivcfs ]] || continue
-    [[ -z $(find "$process/fd" "$process/cwd" -lname "$BATS_TEST_TMPDIR*" 2> /dev/null) ]] \
-      || echo "${process#/proc/}"
+  local exe
+  for exe in $(find /proc/[0-9]*/exe -lname "$(realpath "$sivcfs")*" 2> /dev/null); do
+    [[ -z $(find "${exe%exe}cwd" "${exe%exe}fd" -lname "$BATS_TEST_TMPDIR*" 2> /dev/null) ]] \
+      || cut -d/ -f3 <<< "$exe"
   done
 }
 
@@ -277,14 +276,14 @@ teardown() {
   done
   # A file outside of this directory that a test has made; it says so before it makes it.
   [[ ! -f remove_afterwards ]] || rm -f "$(cat remove_afterwards)"
-  files=$(leftovers)
+  files=$([[ ! -d hv ]] || leftovers)
   if [[ -n $files ]]; then
     printf 'left behind in hv:\n%s\n' "$files"
     bad=1
   fi
   # Shown for a test that has failed.
-  ! compgen -G 'log/*' > /dev/null || tail -n 20 log/*
-  ! compgen -G 'log/sanitizer*' > /dev/null || bad=1
+  ! compgen -G 'log/*' > /dev/null || tail -n 40 log/*
+  ! compgen -G 'log/sanitizer*' > /dev/null || { bad=1; head -n 60 log/sanitizer*; }
   # So that bats can take the directory away.
   cd /
   return "$bad"

@@ -114,8 +114,8 @@ static struct {
 static int enter(const struct hv *hv, enum fake_call call)
 {
 	fake.calls[call]++;
-	if (fake.before && !world.in_before) {
-		world.in_before = true;
+	if (fake.before && (fake.nests || !world.in_before)) {
+		world.in_before = !fake.nests;
 		fake.before(fake.before_data, call, hv->domid);
 		world.in_before = false;
 	}
@@ -167,6 +167,21 @@ static struct mapping *mapping_find(const void *memory)
 	LIST_FOREACH (m, &world.mappings, link)
 		if (m->memory == memory)
 			return m;
+	return NULL;
+}
+
+void *fake_physical(const void *p)
+{
+	const struct mapping *m;
+	const uint8_t *byte = p;
+
+	LIST_FOREACH (m, &world.mappings, link) {
+		size_t offset = (size_t)(byte - m->memory);
+
+		if (byte >= m->memory && offset < (size_t)m->count * SIVC_PAGE_SIZE)
+			return (uint8_t *)fake_page(m->refs[offset / SIVC_PAGE_SIZE]) +
+			       offset % SIVC_PAGE_SIZE;
+	}
 	return NULL;
 }
 
@@ -423,8 +438,8 @@ static struct fake_port *port_new(
 	return p;
 }
 
-static int fake_port_alloc(struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data,
-	struct hv_port **port)
+static int fake_port_alloc(
+	struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data, struct hv_port **port)
 {
 	struct fake_port *p;
 	int r = enter(events->hv, FAKE_ALLOC);
@@ -655,8 +670,7 @@ static int fake_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, 
 	return 0;
 }
 
-static int fake_watch_names(
-	struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+static int fake_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
 {
 	int r = enter(hv, FAKE_WATCH);
 

@@ -49,9 +49,10 @@ enum fake_call {
 
 /* All of it may be set by the test at any time. */
 struct fake_control {
-	/* Called before each call, on behalf of `domid`; not again from within itself. */
+	/* Called before each call, on behalf of `domid`; from within itself only if it `nests`. */
 	void (*before)(void *data, enum fake_call call, uint16_t domid);
 	void *before_data;
+	bool nests;
 
 	/* The `fail_at`-th call from now that can fail does, with `fail_error`.  0: none. */
 	unsigned long fail_at;
@@ -77,7 +78,9 @@ unsigned int fake_leaks(void);
 
 /* The page behind a reference, whoever owns it and however it is granted.  NULL: none. */
 void *fake_page(uint32_t ref);
-/* A fake_page() of the memory that somebody shares or maps: the reference of its first page. */
+/* Where that page's byte really is, whoever maps it at `p`.  NULL: nobody does. */
+void *fake_physical(const void *p);
+/* Of memory that somebody shares or maps: the reference of its first page. */
 uint32_t fake_ref(const void *memory);
 
 /*

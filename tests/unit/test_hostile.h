@@ -31,14 +31,14 @@
 #include "ring.h"
 #include "tap.h"
 
-#define VICTIM	 1
-#define FRIEND	 2
+#define VICTIM   1
+#define FRIEND   2
 #define ATTACKER 3
 
-#define RING	   16384u /* of the victim and its friend */
-#define MAX_MSG	   32768u
+#define RING       16384u /* of the victim and its friend */
+#define MAX_MSG    32768u
 #define RING_PAGES (RING / SIVC_PAGE_SIZE)
-#define WHOLE	   (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
+#define WHOLE      (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
 
 #define TIME_LIMIT 20 /* seconds a test */
 
@@ -140,8 +140,7 @@ static inline void house_live(struct house *house, int ms)
 		sivc_wait(house->sivc, (int)(end - now));
 }
 
-static inline int send_bytes(
-	struct house *from, uint16_t to, const void *bytes, size_t length)
+static inline int send_bytes(struct house *from, uint16_t to, const void *bytes, size_t length)
 {
 	return sivc_send(from->ep, to, bytes, length, SIVC_NOWAIT);
 }
@@ -160,8 +159,8 @@ static inline bool goes(struct house *a, struct house *b)
 
 	serial++;
 	return send_bytes(a, sivc_domid(b->sivc), &serial, sizeof(serial)) == 0 &&
-	       sivc_receive(b->ep, sivc_domid(a->sivc), &got, sizeof(got), &sender,
-		       SIVC_NOWAIT) == sizeof(got) &&
+	       sivc_receive(b->ep, sivc_domid(a->sivc), &got, sizeof(got), &sender, SIVC_NOWAIT) ==
+		       sizeof(got) &&
 	       got == serial && sender == sivc_domid(a->sivc);
 }
 
@@ -205,7 +204,7 @@ static inline bool attacker_link(struct attacker *x, uint16_t owner)
 		hv_map(x->hv, owner, 1, &view.ctl_ref, true, NULL, &memory) < 0)
 		return false;
 	x->ctl = memory;
-	x->prod = x->ctl->prod;
+	x->prod = x->ctl->prod & ~(SIVC_FRAME_ALIGN - 1);
 	if (hv_map(x->hv, owner, view.ring_pages, view.refs, true, NULL, &memory) < 0)
 		return false;
 	x->data = memory;
@@ -370,7 +369,7 @@ static inline void holds(const char *sentence, bool (*fn)(void))
 	ok(status == 0, "%s", sentence);
 	if (WIFSIGNALED(status))
 		printf("# %s\n", WTERMSIG(status) == SIGALRM ? "it did not end in time"
-							      : strsignal(WTERMSIG(status)));
+							     : strsignal(WTERMSIG(status)));
 }
 
 #define CHECK(condition)                                                                           \

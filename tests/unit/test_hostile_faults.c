@@ -59,7 +59,8 @@ void *reallocarray(void *old, size_t count, size_t size)
 }
 #endif
 
-/* One life of two domains, in steps.  Each may fail once, and must succeed when it is tried again. */
+/* One life of two domains, in steps.  Each may fail once, and must succeed when it is tried again.
+ */
 
 struct life {
 	struct house a, b;
@@ -133,8 +134,8 @@ static int start_large(struct life *life)
 	int r;
 
 	life->message = (struct iovec){life->large, sizeof(life->large)};
-	life->sending = (struct sivc_sending){
-		.messages = &life->message, .count = 1, .done = on_done};
+	life->sending =
+		(struct sivc_sending){.messages = &life->message, .count = 1, .done = on_done};
 	life->done = 1;
 	r = sivc_send_start(life->b.ep, VICTIM, &life->sending);
 	return r == -EINPROGRESS ? 0 : r;
@@ -720,7 +721,7 @@ static bool killed_in_the_middle_xen(void)
 /* The receiver's process ends while a sender waits, and comes back. */
 static bool receiver_is_killed(bool xen)
 {
-	struct iovec message = {(void *)(uintptr_t)"message", 8};
+	struct iovec message = {(void *)(uintptr_t) "message", 8};
 	struct waiting_send w = {.result = 1};
 	struct house again;
 	struct scene s;
@@ -730,8 +731,7 @@ static bool receiver_is_killed(bool xen)
 	race_renew(&s); /* a ring that knows about unmap-notify */
 	while (send_bytes(&s.friend, VICTIM, "message", 8) == 0)
 		;
-	w.sending = (struct sivc_sending){
-		.messages = &message, .count = 1, .done = waiting_done};
+	w.sending = (struct sivc_sending){.messages = &message, .count = 1, .done = waiting_done};
 	CHECK_IS(sivc_send_start(s.friend.ep, VICTIM, &w.sending), -EINPROGRESS);
 	fake_kill(s.victim.sivc->hv);
 	house_close(&s.victim);

@@ -352,8 +352,8 @@ static bool huge_message(void)
 	struct iovec message = {.iov_len = HUGE_MESSAGE};
 	struct scene s;
 
-	message.iov_base = mmap(NULL, HUGE_MESSAGE, PROT_READ,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	message.iov_base = mmap(
+		NULL, HUGE_MESSAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(message.iov_base != MAP_FAILED);
 	scene_open(&s);
 	attacker_serve(&s.x, VICTIM);
@@ -401,7 +401,7 @@ static void on_done(struct sivc_sending *sending, int error)
 
 static bool scene_wait(struct scene *s, struct sivc_sending *sending)
 {
-	static const struct iovec message = {(void *)(uintptr_t)"message", 8};
+	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
 
 	CHECK(scene_serve(s));
 	while (send_to_attacker(s) == 0)

@@ -535,7 +535,7 @@ static bool unwanted_message_while_spinning(void)
 	s.victim.sivc->spin = 50;
 	attacker_send(&s.x, "unwanted", 8);
 	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &waiter), 0); /* it is ready; */
-	CHECK(!waiter.list);                                          /* poll, say */
+	CHECK(!waiter.list);                                            /* poll, say */
 	CHECK_IS(sivc_wait_receive(s.victim.ep, FRIEND, &waiter), 0);
 	sivc_dispatch(s.victim.sivc);
 	CHECK_IS(send_bytes(&s.friend, VICTIM, "wanted", 6), 0);

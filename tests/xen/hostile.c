@@ -13,12 +13,13 @@
  *	hostile node VICTIM OTHER	use the node of OTHER: read it, list its neighbours, write
  *ours hostile foreign VICTIM REF PORT	use another domain's grant and event channel, whose numbers
  *					somebody has told us
+ *	hostile port VICTIM		print the event channel that the victim has for us
  *	hostile scribble VICTIM SECONDS	write to the ring, after the permission was taken back
  *	hostile signal VICTIM SECONDS	signal its channel, after the permission was taken back
  *
- * Each prints one line, "ok - " or "not ok - " and what was found, and exits 0 or 1.  The last two
- * print "# mapped" when they hold the ring of a permission, and go on when they are given a line;
- * whether what they then do has an effect is for the victim to say.
+ * Each attack prints one line, "ok - " or "not ok - " and what was found, and exits 0 or 1.  The
+ *last two print "# mapped" when they hold the ring of a permission, and go on when they are given a
+ *line; whether what they then do has an effect is for the victim to say.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -235,6 +236,12 @@ static int attack_foreign(const struct attacker *a)
 		ref, readable ? "" : "not", writable ? "" : "not", port, bound ? "" : "not");
 }
 
+static int print_port(const struct attacker *a)
+{
+	printf("%" PRIu32 "\n", page_map(a)->port);
+	return EXIT_SUCCESS;
+}
+
 /* What a permitted sender holds, and nobody can take from it. */
 struct loot {
 	struct sivc_ctl *ctl;
@@ -330,6 +337,7 @@ static const struct command {
 	{"writable", 0, attack_writable},
 	{"node", 1, attack_node},
 	{"foreign", 2, attack_foreign},
+	{"port", 0, print_port},
 	{"scribble", 1, attack_scribble},
 	{"signal", 1, attack_signal},
 };

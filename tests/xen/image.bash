@@ -21,7 +21,7 @@ image_prune=(
   usr/lib/x86_64-linux-gnu/{gconv,perl\*,libperl.\*,libdb-\*} usr/lib/xen-\*/boot usr/share usr/src
 )
 image_modules=(
-  bridge e1000 fuse nf_tables xen-evtchn xen-gntalloc xen-gntdev xen-netback xen-netfront xen-privcmd
+  bridge fuse nf_tables virtio-net virtio-pci xen-evtchn xen-gntalloc xen-gntdev xen-netback xen-netfront xen-privcmd
   xenfs
 )
 
@@ -110,6 +110,7 @@ image_base() { # DIR: leaves vmlinuz, xen and base.img there
     # shellcheck disable=SC2086 # these are patterns
     rm -rf "$temporary"/base/$path
   done
+  ln -s mawk "$temporary/base/usr/bin/awk"
   mkdir -p "$temporary/base"/{dev,proc,sys,run,tmp,mnt,sivc}
   image_copy_modules "$temporary/root" "$temporary/base" "${kernel#vmlinuz-}"
   image_pack "$temporary/base" >"$temporary/base.img"

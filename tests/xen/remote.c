@@ -118,7 +118,7 @@ static void server_input(int sock, int to, pid_t command)
 			to = -1;
 		}
 	}
-	kill(-command, SIGTERM);
+	kill(-command, SIGKILL);
 	_exit(0);
 }
 

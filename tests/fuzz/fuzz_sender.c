@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* A hostile sender: everything that it can write, against a receiver that does all it can do. */
+#include "../unit/test_hostile.h"
+
+#include "fuzz.h"
+
+#define STEPS_MAX 200
+
+static struct scene scene;
+static struct sivc_waiter waiters[2];
+static bool linked;
+
+static void on_ready(struct sivc_waiter *waiter)
+{
+	(void)waiter;
+}
+
+static void unlink_attacker(struct attacker *x)
+{
+	if (x->page)
+		hv_unmap(x->hv, x->page, 1);
+	if (x->ctl)
+		hv_unmap(x->hv, x->ctl, 1);
+	if (x->data)
+		hv_unmap(x->hv, x->data, x->size / SIVC_PAGE_SIZE);
+	hv_port_free(x->port);
+	x->page = NULL;
+	x->ctl = NULL;
+	x->data = NULL;
+	x->port = NULL;
+}
+
+/* It reads the page as it is; what changes is only for the victim. */
+static void link_attacker(struct attacker *x)
+{
+	struct input kept = changes;
+
+	changes.size = 0;
+	unlink_attacker(x);
+	linked = attacker_link(x, VICTIM);
+	changes = kept;
+}
+
+static void attack(struct input *input)
+{
+	struct attacker *x = &scene.x;
+	struct sivc_frame *frame;
+	uint32_t length;
+
+	switch (take_byte(input) % 6) {
+	case 0:
+		x->ctl->prod = take_near(input, x->ctl->prod);
+		break;
+	case 1:
+		frame = (void *)(x->data + take_near(input, x->page->cons) % x->size / 8 * 8);
+		frame->length = take_near(input, frame->length);
+		frame->flags = take_byte(input) % 8;
+		break;
+	case 2:
+		length = 1 + take_byte(input) * 4u;
+		attacker_put(x, length, take_byte(input) % 4, NULL, length);
+		attacker_publish(x);
+		break;
+	case 3:
+		hv_port_notify(x->port);
+		break;
+	case 4:
+		x->ctl->space_event = take_near(input, x->page->cons);
+		x->ctl->sender_alive = take_byte(input) % 2;
+		break;
+	case 5:
+		x->prod = take_near(input, x->page->cons) / 8 * 8;
+		break;
+	}
+}
+
+static void use(struct input *input)
+{
+	struct house *victim = &scene.victim;
+	struct sivc_message message;
+	char buffer[64];
+	char *text;
+
+	switch (take_byte(input) % 10) {
+	case 0:
+		receive(victim, SIVC_ANY, buffer, sizeof(buffer));
+		break;
+	case 1:
+		receive(victim, ATTACKER, buffer, sizeof(buffer));
+		break;
+	case 2:
+		sivc_queued(victim->ep, SIVC_ANY, NULL);
+		break;
+	case 3:
+		if (sivc_peek(victim->ep, ATTACKER, &message) == 0) {
+			sivc_queued(victim->ep, ATTACKER, NULL);
+			sivc_consume(victim->ep, &message);
+		}
+		break;
+	case 4:
+		sivc_putback(victim->ep, ATTACKER, buffer, 1 + take_byte(input) % 32);
+		break;
+	case 5:
+		sivc_refuse(victim->ep, ATTACKER);
+		break;
+	case 6:
+		sivc_permit(victim->ep, ATTACKER);
+		link_attacker(&scene.x);
+		break;
+	case 7:
+		for (int i = 0; i < 2; i++)
+			if (!waiters[i].list)
+				sivc_wait_receive(victim->ep, i ? ATTACKER : SIVC_ANY, &waiters[i]);
+		break;
+	case 8:
+		sivc_wait_cancel(&waiters[take_byte(input) % 2]);
+		break;
+	case 9:
+		if (sivc_stats(victim->ep, &text) > 0)
+			free(text);
+		break;
+	}
+	sivc_dispatch(victim->sivc);
+}
+
+static void check(void)
+{
+	const struct inbound *in = inbound_find(scene.victim.ep, ATTACKER);
+
+	if (in && in->partial && in->partial_capacity > 4 * MAX_MSG)
+		abort(); /* more than it has sent, and more than a message */
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = {data, size / 2};
+
+	changes.size = 0;
+	fake_reset();
+	memset(waiters, 0, sizeof(waiters));
+	waiters[0].fn = waiters[1].fn = on_ready;
+	house_open_ring(&scene.victim, VICTIM, NULL, 4096);
+	attacker_open(&scene.x);
+	sivc_permit(scene.victim.ep, ATTACKER);
+	link_attacker(&scene.x);
+	changes = (struct input){data + size / 2, size - size / 2};
+	for (int i = 0; i < STEPS_MAX && input.size > 0; i++) {
+		if (linked && take_byte(&input) % 2)
+			attack(&input);
+		else
+			use(&input);
+		check();
+	}
+	changes.size = 0;
+	house_close(&scene.victim);
+	unlink_attacker(&scene.x);
+	attacker_close(&scene.x);
+	if (fake_leaks() > 0)
+		abort();
+	return 0;
+}

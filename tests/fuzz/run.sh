@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh: fuzzing of everything that a peer or a user controls, in TAP.
+#
+#   fuzz/run.sh [TARGET...]    all targets, or those that are named: sender, receiver, ...
+#
+# First each target replays its corpus (corpus/TARGET), then it looks for something new, for
+# FUZZ_SECONDS (60; 0: only the replay), as many targets at a time as there are processors.  An input
+# that does harm is kept as corpus/TARGET/found-...; all else that is new is thrown away, unless
+# FUZZ_KEEP=1 says to add what reaches new code, as little of it as does.
+set -euo pipefail
+
+fuzz=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+repo=${fuzz%/tests/fuzz}
+core=$repo/src/core
+seconds=${FUZZ_SECONDS:-60}
+
+need() {
+  local missing=()
+  command -v clang > /dev/null || missing+=(clang)
+  command -v pkg-config > /dev/null || missing+=(pkg-config)
+  pkg-config --exists fuse3 2> /dev/null || missing+=(libfuse3-dev)
+  [[ -e /usr/include/uthash.h ]] || missing+=(uthash-dev)
+  [[ ${#missing[@]} -eq 0 ]] && return
+  apt-get update -qq > /dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "${missing[@]}" > /dev/null
+}
+
+need
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+read -ra fuse <<< "$(pkg-config --cflags fuse3)"
+flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 '-fsanitize=fuzzer,address,undefined'
+  -fno-sanitize-recover=all -I "$repo/include" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs")
+# A target that includes one .c file calls little of what that file calls.
+part=(-ffunction-sections -no-pie '-Wl,--gc-sections,-z,lazy'
+  '-Wl,--unresolved-symbols=ignore-all')
+hook=(-include "$repo/tests/model/shared_hook.h")
+
+build() { # target
+  local out=(-o "$dir/$1")
+  case $1 in
+    sender | receiver)
+      clang "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "${out[@]}"
+      ;;
+    acl) clang "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "${out[@]}" ;;
+    node) clang "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;
+    frames) clang "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_frames.c" "${out[@]}" ;;
+    options)
+      clang "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo/src/fs/log.c" -lfuse3 "${out[@]}"
+      ;;
+    *)
+      echo "no such target: $1" >&2
+      return 1
+      ;;
+  esac
+}
+
+# Keeps the input that did harm.
+keep() { # target
+  local found name
+  for found in "$dir/$1".found/*; do
+    [[ -e $found ]] || continue
+    name=found-$(sha256sum "$found" | cut -c1-16)
+    cp "$found" "$fuzz/corpus/$1/$name"
+    echo "# it is kept as tests/fuzz/corpus/$1/$name"
+  done
+}
+
+report() { # target
+  local status=$?
+  [[ $status -eq 0 ]] && return
+  grep -E '^SUMMARY|ERROR: |^    #[0-9]+ .*/src/' "$dir/$1.log" | head -12 | sed 's/^ */# /'
+  keep "$1"
+  return "$status"
+}
+
+run() { # target, options of libFuzzer and corpora
+  local target=$1
+  shift
+  mkdir -p "$dir/$target.found"
+  "$dir/$target" -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$dir/$target.found/" "$@" \
+    > "$dir/$target.log" 2>&1 || report "$target"
+}
+
+replay() { # target
+  local inputs=("$fuzz/corpus/$1"/*)
+  run "$1" "${inputs[@]}" || return 1
+  echo "# ${#inputs[@]} inputs"
+}
+
+look() { # target
+  mkdir -p "$dir/$1.new"
+  run "$1" -max_total_time="$seconds" "$dir/$1.new" "$fuzz/corpus/$1" || return 1
+  grep -E '^(Done|stat::)' "$dir/$1.log" | sed 's/^/# /'
+  [[ ${FUZZ_KEEP:-0} == 1 ]] || return 0
+  "$dir/$1" -merge=1 "$fuzz/corpus/$1" "$dir/$1.new" > "$dir/$1.log" 2>&1
+}
+
+count=0
+
+check() { # sentence, command...
+  local sentence=$1 n=$((++count)) out status=0
+  shift
+  while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do
+    wait -n || true
+  done
+  (
+    out=$("$@" 2>&1) || status=$?
+    [[ $status -eq 0 ]] || printf 'not '
+    printf 'ok %d - %s\n' "$n" "$sentence"
+    [[ -z $out ]] || printf '%s\n' "$out"
+  ) > "$dir/result.$(printf '%03d' "$n")" &
+}
+
+targets=("$@")
+[[ ${#targets[@]} -gt 0 ]] || targets=(sender receiver acl node frames options)
+for target in "${targets[@]}"; do
+  build "$target"
+done
+for target in "${targets[@]}"; do
+  check "fuzz: $target: what was found before does no harm any more" replay "$target"
+done
+if [[ $seconds -gt 0 ]]; then
+  for target in "${targets[@]}"; do
+    check "fuzz: $target: nothing new is found in $seconds seconds" look "$target"
+  done
+fi
+wait
+cat "$dir"/result.*
+echo "1..$count"
+! grep -q '^not ok' "$dir"/result.*

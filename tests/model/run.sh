@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh: the models and proofs of the protocol, in TAP.
+#
+#   every.c         the real ring.c and page.c, for every content of the shared memory at every read
+#   interleave.c    the real libsivc on both sides, in every order of their steps
+#   protocol.pml    the protocol, for spin: weak memory, crashes, and a side that writes anything
+#
+# and each of them with something left out of what it checks, which it must find.
+#
+# MODEL_SWITCHES=N: interleave.c tries all runs with N switches between the sides (2; 1 takes
+# seconds, 3 takes an hour).  MODEL_ONLY=TEXT: only the tests whose sentences have it.
+set -euo pipefail
+
+model=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+repo=${model%/tests/model}
+core=$repo/src/core
+switches=${MODEL_SWITCHES:-2}
+
+need() {
+  local missing=() command package
+  for command in gcc:gcc spin:spin; do
+    package=${command#*:}
+    command -v "${command%:*}" > /dev/null || missing+=("$package")
+  done
+  [[ ${#missing[@]} -eq 0 ]] && return
+  apt-get update -qq > /dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "${missing[@]}" > /dev/null
+}
+
+need
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+include=(-I "$repo/include" -I "$repo/src/hv" -I "$repo/tests/fuzz")
+flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 -Wall -Wextra)
+# libsivc gets its memory from an arena, and lets the other side go on where it would sleep.
+hooks=(-include "$model/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
+  -Drealloc=arena_realloc -Dreallocarray=arena_reallocarray -Dfree=arena_free
+  -Depoll_wait=hook_epoll_wait)
+
+# Without part of it: a copy of src/core in which `change` (of sed) was made to `file`.
+change() { # directory, file, change
+  mkdir "$1"
+  cp "$core"/*.[ch] "$1"
+  sed -i -e "$3" "$1/$2"
+  if cmp -s "$core/$2" "$1/$2"; then
+    echo "# src/core/$2 has changed: nothing is left out by: $3"
+    return 2
+  fi
+}
+
+compile_core() { # directory with the sources, directory for the objects, files
+  local from=$1 to=$2 file
+  shift 2
+  for file; do
+    gcc "${flags[@]}" "${hooks[@]}" -I "$from" "${include[@]}" -c "$from/$file" -o "$to/$file.o"
+  done
+}
+
+build_every() { # directory with the sources, program
+  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$repo/include" -I "$1" "$model/every.c" -o "$2"
+}
+
+build_objects() {
+  local files=("$core"/*.c)
+  mkdir "$dir/objects"
+  compile_core "$core" "$dir/objects" "${files[@]##*/}"
+  gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/hv.c" -o "$dir/objects/hv.o"
+  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$repo/tests/fuzz/fake_hv.c" -o "$dir/objects/fake.o"
+  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/interleave.c" -o "$dir/objects/interleave.o"
+  gcc "$dir"/objects/*.o -o "$dir/interleave"
+}
+
+# 0 if the command ended with status 1: it has found what it should.
+finds() {
+  local status=0
+  "$@" > "$dir/found.$BASHPID" || status=$?
+  [[ $status -eq 1 ]] && return 0
+  echo "# it found nothing wrong (status $status)"
+  return 1
+}
+
+test_every() {
+  build_every "$core" "$dir/every"
+  timeout 600 "$dir/every"
+}
+
+broken_every() { # name, file, change
+  change "$dir/$1" "$2" "$3"
+  build_every "$dir/$1" "$dir/$1/every"
+  finds timeout 600 "$dir/$1/every"
+}
+
+test_interleave() { # scenario
+  timeout 600 "$dir/interleave" -b "$switches" -s "$1" | grep '^#'
+  return "${PIPESTATUS[0]}"
+}
+
+broken_interleave() { # name, file, scenario, change
+  change "$dir/$1" "$2" "$4"
+  cp -r "$dir/objects" "$dir/$1/objects"
+  compile_core "$dir/$1" "$dir/$1/objects" "$2"
+  gcc "$dir/$1"/objects/*.o -o "$dir/$1/interleave"
+  finds timeout 600 "$dir/$1/interleave" -b 2 -s "$3"
+}
+
+# Status 1: spin has found an error.
+run_spin() { # name, switches
+  local name=$1
+  shift
+  mkdir -p "$dir/$name"
+  cd "$dir/$name"
+  spin -a "$@" "$model/protocol.pml" > spin.out
+  gcc -O1 -w -DSAFETY -DCOLLAPSE -DMEMLIM=3000 -o pan pan.c
+  timeout 600 ./pan -m300000 > pan.out
+  sed -n 's/^pan:/# pan:/p; s/^ *\(.*states, stored\)/# \1/p' pan.out
+  grep -q 'errors: 0' pan.out && ! grep -q 'not completed\|too small' pan.out
+}
+
+test_spin() {
+  run_spin "$@"
+}
+
+broken_spin() {
+  finds run_spin "$@"
+}
+
+# The tests, as many at a time as there are processors.
+count=0
+
+check() { # sentence, command...
+  local sentence=$1 n out
+  [[ $sentence == *"${MODEL_ONLY:-}"* ]] || return 0
+  n=$((++count))
+  shift
+  while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do
+    wait -n || true
+  done
+  (
+    status=0
+    out=$("$@" 2>&1) || status=$?
+    [[ $status -eq 0 ]] || printf 'not '
+    printf 'ok %d - %s\n' "$n" "$sentence"
+    [[ -z $out ]] || printf '# %s\n' "${out//$'\n'/$'\n# '}"
+  ) > "$dir/result.$(printf '%03d' "$n")" &
+}
+
+build_objects
+
+check 'for every content of shared memory, ring and page stay within their memory, and end' test_every
+check 'spin: no wake-up is lost, and a message went if and only if it arrived' test_spin plain
+check 'spin: nor when a sender is killed' test_spin crash -DCRASH
+check 'spin: a sender that writes anything does not keep its receiver' test_spin hostile_s -DHOSTILE_S
+check 'spin: a receiver that writes anything does not keep its sender' test_spin hostile_r -DHOSTILE_R
+"$dir/interleave" -n > "$dir/scenarios"
+while read -r number name; do
+  check "in every order of steps: $name" test_interleave "$number"
+done < "$dir/scenarios"
+
+# What must be found.
+check 'found: the length of a frame is read twice' broken_every length_twice ring.c \
+  '/^int ring_rx_frame/,/^}/s/first = rx->size - start/length = shared_load(\&header->length);\n\t&/'
+check 'found: the sender'\''s index is read twice' broken_every index_twice ring.c \
+  '/^int ring_rx_look/,/^}/s/rx->prod = prod;/rx->prod = shared_load(\&rx->ctl->prod);/'
+check 'found: the number of pages is read twice' broken_every pages_twice page.c \
+  's/i < view->ring_pages \&\& i < SIVC_RING_PAGES_MAX/i < shared_load(\&page->ring_pages)/'
+check 'found: a length is not compared' broken_every no_length ring.c \
+  's/ || length > left || ring_span(length) > left//'
+check 'found: the padding of a frame is not compared' broken_every no_padding ring.c \
+  's/ || ring_span(length) > left//'
+check 'found: the receiver'\''s index is not compared' broken_every no_cons ring.c \
+  's/if (cons - tx->cons > tx_used(tx))/if (false)/'
+check 'found: the sender'\''s index is not compared' broken_every no_prod ring.c \
+  's/prod - rx->cons > rx->size || //'
+
+two='five messages through a ring of two'
+small='three small messages'
+refused='the sender is refused'
+check 'found: no barrier after publishing' broken_interleave publish_barrier ring.c "$small" \
+  '/shared_barrier();.*ring_rx_sleep/d'
+check 'found: no barrier before the receiver sleeps' broken_interleave rx_barrier ring.c "$small" \
+  '/shared_barrier();.*ring_tx_publish/d'
+check 'found: no barrier after giving room back' broken_interleave release_barrier ring.c "$two" \
+  '/shared_barrier();.*ring_tx_sleep/d'
+check 'found: no barrier before the sender sleeps' broken_interleave tx_barrier ring.c "$two" \
+  '/shared_barrier();.*ring_rx_release/d'
+check 'found: no barrier when revoking' broken_interleave revoke_barrier page.c "$refused" \
+  '/shared_barrier();.*ring_tx_publish/d'
+check 'found: the receiver does not look again before it sleeps' broken_interleave rx_again ring.c \
+  "$small" '/^int ring_rx_sleep/,/^}/s/r = ring_rx_look(rx);/r = 0;/'
+check 'found: the sender does not look again before it sleeps' broken_interleave tx_again ring.c \
+  "$two" '/^int ring_tx_sleep/,/^}/s/r = tx_look(tx);/r = 0;/'
+check 'found: the sender does not look at the page after publishing' broken_interleave page_again \
+  outbound.c "$refused" '/^static int push_batch/,/^}/s/page_unchanged(out->page, &out->view)/true/'
+check 'found: a message is published before it is copied' broken_interleave early ring.c "$small" \
+  '/^void ring_tx_put/,/^}/s/memcpy(tx->data + at, &header/for (int i = 0; i < 2; i++)\n\t\tshared_store_release(\&tx->ctl->prod, tx->prod + ring_span(length));\n\t&/'
+check 'found: the last look at a ring comes before the page says so' broken_interleave last_look \
+  inbound.c "$refused" '/^static void revoke/,/^}/{/page_revoke_begin/d;s/page_revoke_end/page_revoke_begin(\&in->owner);\n\t&/}'
+
+while read -r broken; do
+  crash=()
+  [[ $broken == BROKEN_LINK_WITHOUT_SIGNAL ]] && crash=(-DCRASH)
+  check "found by spin: ${broken#BROKEN_}" broken_spin "$broken" "-D$broken" "${crash[@]}"
+done < <(grep -o 'BROKEN_[A-Z_]\+' "$model/protocol.pml" | sort -u)
+
+wait
+cat "$dir"/result.*
+echo "1..$count"
+! grep -q '^not ok' "$dir"/result.*

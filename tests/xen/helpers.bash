@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# helpers.bash: tests between the domains of the lab.
+#
+# The test runs beside the lab (lab, guests.bash) and says what each domain does: `in_domain 2
+# 'echo hello > /sivc/peers/1'`.  Guests are called by their number, and have a domain id that is
+# another after each start: `id 2`.  In a guest sivcfs is always mounted on /sivc.
+#
+# After every test teardown unmounts what the test has mounted, and demands that each sivcfs ends.
+
+set -euo pipefail
+
+# shellcheck source=tests/xen/guests.bash
+. "$(dirname "${BASH_SOURCE[0]}")/guests.bash"
+
+# Seconds that no single step may take.  The lab is emulated, perhaps on a busy machine.
+patience=90
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
+
+declare -gA job_pid=()
+mounted=()
+
+teardown() {
+  local name domain bad=0
+  for name in "${!job_pid[@]}"; do
+    kill "${job_pid[$name]}" 2>/dev/null || :
+    wait "${job_pid[$name]}" 2>/dev/null || :
+  done
+  for domain in "${mounted[@]}"; do
+    unmount_in "$domain" || bad=1
+  done
+  return "$bad"
+}
+
+# same IS SHOULD_BE: the two strings are equal.
+same() {
+  [[ $1 == "$2" ]] && return 0
+  printf 'is:        %q\nshould be: %q\n' "$1" "$2"
+  return 1
+}
+
+# like IS PATTERN: the string contains a match of the extended regular expression.
+like() {
+  [[ $1 =~ $2 ]] && return 0
+  printf 'is:          %q\nshould have: %q\n' "$1" "$2"
+  return 1
+}
+
+# eventually COMMAND...: until it succeeds.  For what no event tells of.
+eventually() {
+  local deadline=$((SECONDS + patience))
+  until "$@"; do
+    ((SECONDS < deadline)) || { echo "did not come true: $*"; return 1; }
+    sleep 0.1
+  done
+}
+
+# id N: its domain id, kept until forget_id N.
+id() {
+  local known=$BATS_RUN_TMPDIR/id-$1
+  [[ -s $known ]] || in_domain "$1" 'xenstore-read domid' >"$known"
+  cat "$known"
+}
+
+forget_id() {
+  rm -f "$BATS_RUN_TMPDIR/id-$1"
+}
+
+# mount_in N [OPTIONS]: -o OPTIONS of sivcfs.
+mount_in() {
+  mounted+=("$1")
+  in_domain "$1" "mkdir -p /sivc && sivcfs xen /sivc -o '${2:-rw}'"
+}
+
+# unmount_in N: its sivcfs has ended when this returns.  Who was killed in the mount may be there for
+# a moment more.
+unmount_in() {
+  in_domain "$1" 'pids=$(pgrep -x sivcfs) || exit 0
+    for ((i = 0; i < 50; i++)); do umount /sivc && break; sleep 0.2; done
+    timeout 20 tail -s 0.1 -f /dev/null $(printf " --pid=%s" $pids) ||
+      { echo "sivcfs does not end"; kill -9 $pids; umount -l /sivc; exit 1; }'
+}
+
+# permit N M...: guest N permits each guest M.
+permit() {
+  local domain=$1 other rules=''
+  shift
+  for other; do rules+="allow $(id "$other")"$'\n'; done
+  in_domain "$domain" 'cat >> /sivc/acl' <<<"$rules"
+}
+
+# start NAME COMMAND...: in the background; its output is in NAME.out.
+start() {
+  local name=$1
+  shift
+  "$@" >"$BATS_TEST_TMPDIR/$name.out" 2>&1 3>&- 4>&- <"${start_input:-/dev/null}" &
+  job_pid[$name]=$!
+}
+
+# shows NAME TEXT: until its output has TEXT.
+shows() {
+  eventually grep -qF -- "$2" "$BATS_TEST_TMPDIR/$1.out"
+}
+
+# finish NAME: until it has ended; sets `status` and `output`.
+finish() {
+  eventually ended "$1"
+  status=0
+  wait "${job_pid[$1]}" || status=$?
+  unset "job_pid[$1]"
+  output=$(<"$BATS_TEST_TMPDIR/$1.out")
+}
+
+ended() {
+  ! kill -0 "${job_pid[$1]}" 2>/dev/null
+}
+
+# blocked N PROGRAM: until a process of that name in domain N waits in a file.
+blocked() {
+  in_domain "$1" "until pid=\$(pgrep -x '$2'); do sleep 0.1; done
+    AWAIT_SECONDS=$patience await blocked \$pid"
+}
+
+# work N: how often the sivcfs of domain N has run, its clock ticks, and the interrupts of its event
+# channels.  Two equal answers: it did not run in between.
+work() {
+  in_domain "$1" 'pid=$(pgrep -x sivcfs)
+    awk "/ctxt_switches/ { n += \$2 } END { printf \"switches %d \", n }" /proc/$pid/task/*/status
+    awk "{ sub(/.*\) /, \"\"); printf \"ticks %d \", \$12 + \$13 }" /proc/$pid/stat
+    awk "/evtchn:sivcfs/ { n += \$2 } END { printf \"interrupts %d\n\", n }" /proc/interrupts'
+}
+
+# counter N NAME: the sum of a counter of sivcfs.
+counter() {
+  in_domain "$1" "awk '/^$2[{ ]/ { n += \$2 } END { print n + 0 }' /sivc/stats"
+}
+
+# results FILE: where a line of a result is added to; they are kept after the run.
+results=${lab_results:-${BATS_RUN_TMPDIR:-/tmp}}

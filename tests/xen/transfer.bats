@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# The second promise, measured: the same work between two guests over what can carry it
+# (pingpong.c): 1 KB messages one way in a row, round trips, and bulk in 128 and 512 KiB.
+
+load helpers
+
+messages=${TRANSFER_MESSAGES:-20000}
+table=$results/transfer.tsv
+works="oneway:1024:$messages roundtrip:1024:$((messages / 10))"
+works+=" oneway:131072:$((messages / 50)) oneway:524288:$((messages / 200))"
+
+setup_file() {
+  printf '%s\t' transport mode bytes messages us_per_message median_us >"$table"
+  echo p99_us >>"$table"
+}
+
+# transfer TRANSPORT PEER_OF_B PEER_OF_A: guest 1 consumes what guest 2 produces.
+transfer() {
+  start consumer in_domain 1 "pingpong b $1 $2 $works"
+  shows consumer ready
+  in_domain 2 "pingpong a $1 $3 $works" >>"$table"
+  finish consumer
+  echo "$output"
+  same "$status" 0
+  grep "^$1" "$table"
+}
+
+# of TRANSPORT MODE BYTES: microseconds a message.
+of() {
+  awk -v transport="$1" -v mode="$2" -v bytes="$3" \
+    '$1 == transport && $2 == mode && $3 == bytes { print $5 }' "$table"
+}
+
+# faster FACTOR A B MODE BYTES: A takes less than B's time divided by FACTOR.
+faster() {
+  local a b
+  a=$(of "$2" "$4" "$5") b=$(of "$3" "$4" "$5")
+  echo "$2 $a us, $3 $b us"
+  awk -v a="$a" -v b="$b" -v factor="$1" 'BEGIN { exit !(a * factor < b) }'
+}
+
+@test "TCP over netfront carries it" {
+  transfer tcp 9000 10.9.0.1:9000
+}
+
+@test "libxenvchan carries it" {
+  transfer vchan "$(id 2)" "$(id 1)"
+}
+
+@test "libsivc carries it, faster than TCP" {
+  transfer libsivc "$(id 2)" "$(id 1)"
+  transfer batched "$(id 2)" "$(id 1)"
+  faster 3 libsivc tcp oneway 1024
+  faster 1 libsivc tcp roundtrip 1024
+}
+
+@test "plain and framed files carry it" {
+  mount_in 1
+  mount_in 2
+  permit 1 2
+  permit 2 1
+  transfer file "$(id 2)" "$(id 1)"
+  transfer framed "$(id 2)" "$(id 1)"
+  faster 1 framed tcp oneway 1024
+  faster 1 file tcp roundtrip 1024
+}
