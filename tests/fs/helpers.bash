@@ -253,10 +253,10 @@ mounts_here() {
 # Processes of sivcfs that have a file of this test open, also those that went into the background.
 daemons_here() {
   local exe
-  for exe in $(find /proc/[0-9]*/exe -lname "$(realpath "$sivcfs")*" 2> /dev/null); do
+  while read -r exe; do
     [[ -z $(find "${exe%exe}cwd" "${exe%exe}fd" -lname "$BATS_TEST_TMPDIR*" 2> /dev/null) ]] \
       || cut -d/ -f3 <<< "$exe"
-  done
+  done < <(find /proc/[0-9]*/exe -lname "$(realpath "$sivcfs")*" 2> /dev/null)
 }
 
 teardown() {
