@@ -502,6 +502,8 @@ void inbound_consume(struct inbound *in)
 		free(saved);
 		return;
 	}
+	if (!in->data) /* its ring was closed since the peek */
+		return;
 	in->bytes += in->frame.length;
 	ring_rx_advance(&in->rx, in->frame.next);
 	if (in->rx.cons == in->rx.prod ||

@@ -354,6 +354,9 @@ static int put_batch(struct outbound *out, struct sivc_sending *s)
 
 		if (message->iov_len == 0)
 			return -EINVAL;
+		/* Whatever the page allows: beyond our own limit, sums of 32 bits overflow. */
+		if (message->iov_len > SIVC_MAX_MSG_MAX)
+			return -EMSGSIZE;
 		if (message->iov_len > out->view.max_msg || (large && s->nowait))
 			return -EMSGSIZE;
 		if (large && s->sent > first)

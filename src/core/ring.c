@@ -44,7 +44,8 @@ int ring_tx_init(struct ring_tx *tx, const struct sivc_page *page, struct sivc_c
 	uint32_t prod = shared_load(&ctl->prod);
 	uint32_t cons = shared_load_acquire(&page->cons);
 
-	if (prod - cons > size)
+	/* A header must not wrap, so a receiver that moved it off the grid is in breach, too. */
+	if (prod - cons > size || prod % SIVC_FRAME_ALIGN != 0)
 		return -EPROTO;
 	*tx = (struct ring_tx){
 		.data = data,
