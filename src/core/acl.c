@@ -10,6 +10,8 @@
 #define BLANKS  " \t\r"
 #define WHO_MAX (HV_NAME_MAX + 1)
 
+#define RULES_MIN 16 /* room for so many at first */
+
 void acl_init(struct acl *acl)
 {
 	*acl = (struct acl){0};
@@ -33,6 +35,7 @@ int acl_copy(const struct acl *acl, struct acl *copy)
 	}
 	*copy = *acl;
 	copy->rules = rules;
+	copy->capacity = copy->count;
 	return 0;
 }
 
@@ -84,28 +87,58 @@ static const struct acl_rule *rule_find(const struct acl *acl, const struct acl_
 	return at < acl->count && rule_compare(&acl->rules[at], rule) == 0 ? &acl->rules[at] : NULL;
 }
 
-static int rule_set(struct acl *acl, const struct acl_rule *rule)
+static int rule_append(struct acl *acl, const struct acl_rule *rule)
 {
-	size_t at = rule_place(acl, rule);
 	struct acl_rule *rules;
 
-	if (at < acl->count && rule_compare(&acl->rules[at], rule) == 0) {
-		acl->rules[at].allow = rule->allow;
-		return 0;
+	if (acl->count == acl->capacity) {
+		size_t capacity = acl->capacity ? 2 * acl->capacity : RULES_MIN;
+
+		rules = reallocarray(acl->rules, capacity, sizeof(*rules));
+		if (!rules)
+			return -ENOMEM;
+		acl->rules = rules;
+		acl->capacity = capacity;
 	}
-	rules = reallocarray(acl->rules, acl->count + 1, sizeof(*rules));
-	if (!rules)
-		return -ENOMEM;
-	memmove(&rules[at + 1], &rules[at], (acl->count - at) * sizeof(*rules));
-	rules[at] = *rule;
-	acl->rules = rules;
+	acl->rules[acl->count] = *rule;
 	acl->count++;
+	acl->rules[acl->count - 1].written = (uint32_t)acl->count;
 	return 0;
+}
+
+/* By WHO, and of the same by when it was written. */
+static int written_compare(const void *a, const void *b)
+{
+	const struct acl_rule *first = a, *second = b;
+	int r = rule_compare(first, second);
+
+	return r != 0 ? r : (first->written > second->written) - (first->written < second->written);
+}
+
+/* Of several rules for one WHO, the one that was written last is the rule. */
+static void rules_settle(struct acl *acl)
+{
+	size_t kept = 0;
+
+	if (acl->count == 0)
+		return;
+	qsort(acl->rules, acl->count, sizeof(*acl->rules), written_compare);
+	for (size_t i = 1; i < acl->count; i++) {
+		if (rule_compare(&acl->rules[kept], &acl->rules[i]) != 0)
+			kept++;
+		acl->rules[kept] = acl->rules[i];
+	}
+	acl->count = kept + 1;
+	for (size_t i = 0; i < acl->count; i++)
+		acl->rules[i].written = 0; /* before all that follow */
 }
 
 int acl_set(struct acl *acl, uint16_t domid, bool allow)
 {
-	return rule_set(acl, &(struct acl_rule){.domid = domid, .allow = allow});
+	int r = rule_append(acl, &(struct acl_rule){.domid = domid, .allow = allow});
+
+	rules_settle(acl);
+	return r;
 }
 
 int acl_merge(struct acl *acl, const struct acl *added)
@@ -113,7 +146,8 @@ int acl_merge(struct acl *acl, const struct acl *added)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < added->count; i++)
-		r = rule_set(acl, &added->rules[i]);
+		r = rule_append(acl, &added->rules[i]);
+	rules_settle(acl);
 	if (added->says_all)
 		acl->everybody = added->everybody;
 	return r;
@@ -141,7 +175,7 @@ static int parse_who(struct acl *acl, const char *who, bool allow, const char **
 		}
 		strcpy(rule.name, who); /* hv_name_valid: it fits */
 	}
-	return rule_set(acl, &rule);
+	return rule_append(acl, &rule);
 }
 
 /* The next word of *p, which ends at `end`; NULL: none.  Longer than any word of ours: cut. */
@@ -186,7 +220,7 @@ static int parse_line(struct acl *acl, const char *p, const char *end, const cha
 	return parse_who(acl, who, allow, why);
 }
 
-int acl_parse(struct acl *acl, const char *text, size_t length, struct acl_error *error)
+static int parse_lines(struct acl *acl, const char *text, size_t length, struct acl_error *error)
 {
 	const char *p = text, *stop = text + length;
 	unsigned int line;
@@ -204,6 +238,14 @@ int acl_parse(struct acl *acl, const char *text, size_t length, struct acl_error
 		p = newline ? newline + 1 : stop;
 	}
 	return 0;
+}
+
+int acl_parse(struct acl *acl, const char *text, size_t length, struct acl_error *error)
+{
+	int r = parse_lines(acl, text, length, error);
+
+	rules_settle(acl);
+	return r;
 }
 
 ssize_t acl_format(const struct acl *acl, char **text)
@@ -243,10 +285,15 @@ bool acl_has_name(const struct acl *acl, const char *name)
 	return rule_find(acl, &rule) != NULL;
 }
 
-bool acl_follows_names(const struct acl *acl)
+bool acl_names(const struct acl *acl)
 {
 	/* Names sort last. */
-	return acl->everybody || (acl->count > 0 && acl->rules[acl->count - 1].name[0] != '\0');
+	return acl->count > 0 && acl->rules[acl->count - 1].name[0] != '\0';
+}
+
+bool acl_follows_names(const struct acl *acl)
+{
+	return acl->everybody || acl_names(acl);
 }
 
 bool acl_allows(const struct acl *acl, uint16_t domid, const struct hv_name *names, size_t count)

@@ -24,13 +24,15 @@ struct acl_rule {
 	char name[HV_NAME_MAX + 1]; /* "": the rule is about `domid` */
 	uint16_t domid;
 	bool allow;
+	uint32_t written; /* acl.c: the order in which rules came */
 };
 
 struct acl {
-	bool everybody; /* allow * */
-	bool says_all;  /* `*` was written: `everybody` counts in acl_merge */
-	struct acl_rule *rules;
+	bool everybody;         /* allow * */
+	bool says_all;          /* `*` was written: `everybody` counts in acl_merge */
+	struct acl_rule *rules; /* in order, one for each WHO */
 	size_t count;
+	size_t capacity;
 };
 
 void acl_init(struct acl *acl);
@@ -55,6 +57,7 @@ int acl_parse(struct acl *acl, const char *text, size_t length, struct acl_error
 ssize_t acl_format(const struct acl *acl, char **text);
 
 bool acl_has_name(const struct acl *acl, const char *name);
+bool acl_names(const struct acl *acl); /* Does a rule of it have a name? */
 /* Does what it says depend on names, or on which domains there are? */
 bool acl_follows_names(const struct acl *acl);
 /* May `domid` send, given who has which name? */

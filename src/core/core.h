@@ -33,10 +33,18 @@ struct sivc {
 	LIST_HEAD(, sivc_endpoint) endpoints;
 };
 
+/*
+ * A domain whose signals bring nothing wakes us at most this often in a row; then its port stays
+ * masked for SPURIOUS_MS, at the end of which we look ourselves (XSA-332).
+ */
+#define SPURIOUS_MAX 8
+#define SPURIOUS_MS  10
+
 TAILQ_HEAD(waiters, sivc_waiter);
 
 struct inbound;
 struct outbound;
+TAILQ_HEAD(inbounds, inbound);
 
 /* Written by endpoint.c unless another file is named. */
 struct sivc_endpoint {
@@ -48,20 +56,21 @@ struct sivc_endpoint {
 	struct acl acl;
 	struct hv_watch *names_watch; /* only while a rule depends on who has which name */
 	struct loop_timer names_timer;
+	bool names_unknown; /* they could not be read: said once */
 
 	/* Receiving. */
 	struct hv_events *in_events;
-	struct loop_fd *in_handle;     /* NULL: nobody waits here, and nobody can wake us */
-	struct inbound *inbounds;      /* hash by domid */
-	TAILQ_HEAD(, inbound) ready;   /* may have a message; the first one's turn is next */
-	TAILQ_HEAD(, inbound) lookout; /* had nothing a moment ago, and are not asked to signal */
-	struct waiters waiters;        /* for a message from anybody */
-	unsigned int waiting;          /* waiters here and at the inbounds */
-	unsigned int waiting_own;      /* those at the inbounds */
-	struct loop_timer again;       /* serve, after giving others a turn */
-	unsigned int since_events;     /* messages taken since the last look at in_events */
-	bool serving;                  /* endpoint_serve is running */
-	bool breach_untold;            /* somebody may wait for a domain that is in breach */
+	struct loop_fd *in_handle; /* NULL: nobody waits here, and nobody can wake us */
+	struct inbound *inbounds;  /* hash by domid */
+	struct inbounds ready;     /* may have a message; the first one's turn is next */
+	struct inbounds lookout;   /* had nothing a moment ago, and are not asked to signal */
+	struct waiters waiters;    /* for a message from anybody */
+	unsigned int waiting;      /* waiters here and at the inbounds */
+	unsigned int waiting_own;  /* those at the inbounds */
+	struct loop_timer again;   /* serve, after giving others a turn */
+	unsigned int since_events; /* messages taken since the last look at in_events */
+	bool serving;              /* endpoint_serve is running */
+	bool breach_untold;        /* somebody may wait for a domain that is in breach */
 
 	/* Sending: outbound.c. */
 	struct hv_events *out_events;
@@ -86,8 +95,9 @@ void sivc_disconnect(struct sivc *sivc);
 /* reopen.c: hv_dispatch has said -ESTALE. */
 void sivc_reopen_later(struct sivc *sivc);
 
-/* Somebody's message may have come, or a waiter: gives messages to waiters, in turn. */
-void endpoint_serve(struct sivc_endpoint *ep);
+/* Somebody's message may have come, or a waiter: gives messages to waiters, in turn.  True: one got
+ * something. */
+bool endpoint_serve(struct sivc_endpoint *ep);
 
 /* A domain has broken the protocol: those who wait for it are told, from the loop. */
 void endpoint_breached(struct sivc_endpoint *ep);

@@ -24,8 +24,14 @@
 #include "outbound.h"
 
 #define EVENTS_EVERY 32
-#define PEEK_TRIES   2000 /* more than there are senders, as a rule */
-#define AGAIN_MS     1
+
+/*
+ * Looks in a row at senders of which each has something, and none a whole message: pieces of long
+ * ones, or of such that never end.  Then all else that this process has to do gets its turn.
+ */
+#define BUSY_MAX 16
+
+#define AGAIN_MS 1 /* memory is short: when to try again */
 
 uint64_t nonce_draw(void)
 {
@@ -103,10 +109,7 @@ bool endpoint_look_out(struct sivc_endpoint *ep)
 	if (ep->waiting == 0)
 		return false;
 	look_out(ep);
-	if (TAILQ_EMPTY(&ep->ready))
-		return false;
-	endpoint_serve(ep);
-	return true;
+	return endpoint_serve(ep);
 }
 
 bool endpoint_rest(struct sivc_endpoint *ep)
@@ -118,10 +121,7 @@ bool endpoint_rest(struct sivc_endpoint *ep)
 		put_to_sleep(in);
 		found = found || in->state == INBOUND_READY;
 	}
-	found = found && ep->waiting > 0;
-	if (found)
-		endpoint_serve(ep);
-	return found;
+	return found && endpoint_serve(ep);
 }
 
 static void on_again(struct loop_timer *timer)
@@ -129,34 +129,47 @@ static void on_again(struct loop_timer *timer)
 	endpoint_serve((void *)((char *)timer - offsetof(struct sivc_endpoint, again)));
 }
 
+/* Those who wait are served again soon. */
+static void serve_again(struct sivc_endpoint *ep, uint32_t ms)
+{
+	if (ep->waiting > 0)
+		loop_timer_set(&ep->sivc->loop, &ep->again, ms, on_again);
+}
+
 static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct sivc_message *message)
 {
-	struct inbound *in;
-	int r;
+	struct inbound *in, *poor = NULL; /* the first one for whose message there is no memory */
+	int r, busy = 0;
 
 	/* Who is served by the loop has just looked, and is told by the loop of what comes. */
 	if ((TAILQ_EMPTY(&ep->ready) && !ep->serving) || ep->since_events >= EVENTS_EVERY) {
 		look_out(ep);
 		look_for_events(ep);
 	}
-	for (int tries = 0; (in = TAILQ_FIRST(&ep->ready)) != NULL; tries++) {
-		/* Senders that keep us busy with messages that never end must not keep us here. */
-		if (tries > PEEK_TRIES) {
-			loop_timer_set(&ep->sivc->loop, &ep->again, AGAIN_MS, on_again);
-			break;
-		}
+	while ((in = TAILQ_FIRST(&ep->ready)) != NULL && in != poor) {
 		r = inbound_peek(in, message);
 		if (r == 0) {
 			*result = in;
 			return 0;
 		}
-		if (r != -EAGAIN && r != -EPROTO)
-			return r;
+		if (r == -ENOMEM) {
+			if (!poor)
+				look_for_events(ep);
+			poor = poor ? poor : in;
+			inbound_queue(in, INBOUND_READY); /* at the end: the others' turn */
+			continue;
+		}
 		put_aside(in);
+		if (in->state == INBOUND_READY && ++busy > BUSY_MAX) {
+			serve_again(ep, 0);
+			break;
+		}
 		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0 && !ep->serving)
 			look_for_events(ep);
 	}
-	return -EAGAIN;
+	if (poor)
+		serve_again(ep, AGAIN_MS);
+	return poor ? -ENOMEM : -EAGAIN;
 }
 
 /* What was looked for on behalf of a caller that does not wait may be for those who do. */
@@ -184,6 +197,8 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 {
 	struct inbound *in = inbound_find(ep, message->sender);
 
+	if (!in)
+		return;
 	inbound_consume(in);
 	ep->since_events++;
 	inbound_queue(in, INBOUND_READY); /* at the end: the others' turn */
@@ -252,32 +267,53 @@ static void waiter_call(struct sivc_waiter *waiter)
 	waiter->fn(waiter);
 }
 
-/* Gives what `in` has to those who wait for it, its own readers first, until either has no more. */
-static bool serve_one(struct sivc_endpoint *ep, struct inbound *in)
+/* Gives what `in` has to one who waits for it, its own readers first. */
+static int serve_one(struct sivc_endpoint *ep, struct inbound *in)
 {
 	struct sivc_waiter *waiter = TAILQ_FIRST(&in->waiters);
 	struct sivc_message message;
+	int r;
 
 	if (!waiter)
 		waiter = TAILQ_FIRST(&ep->waiters);
-	if (!waiter || inbound_peek(in, &message) < 0)
-		return false;
-	waiter_call(waiter);
-	return true;
+	if (!waiter)
+		return -EAGAIN;
+	r = inbound_peek(in, &message);
+	if (r == 0)
+		waiter_call(waiter);
+	return r;
 }
 
-/* Those who wait for one domain, when others have no turn: everybody in the queue is looked at. */
-static void serve_own(struct sivc_endpoint *ep)
+/*
+ * Those who wait for one domain, when others have no turn: everybody in the queue is looked at.
+ * One that is put aside, and found at that moment to have something, goes to the end of the queue.
+ */
+static bool serve_own(struct sivc_endpoint *ep)
 {
-	struct inbound *in, *next;
+	struct inbound *in = TAILQ_FIRST(&ep->ready), *next;
+	bool served = false;
+	int r, busy = 0;
 
-	for (in = TAILQ_FIRST(&ep->ready); in; in = next) {
+	for (; in && ep->waiting_own > 0; in = next) {
 		next = TAILQ_NEXT(in, link);
-		while (!TAILQ_EMPTY(&in->waiters) && serve_one(ep, in))
-			next = TAILQ_FIRST(&ep->ready); /* the queue has changed: from the start */
-		if (!TAILQ_EMPTY(&in->waiters) && in->state == INBOUND_READY)
+		if (TAILQ_EMPTY(&in->waiters))
+			continue;
+		r = serve_one(ep, in);
+		if (r == 0) {
+			served = true;
+			next = TAILQ_FIRST(&ep->ready); /* it has changed: from the start */
+		} else if (r == -ENOMEM) {
+			serve_again(ep, AGAIN_MS);
+		} else if (in->state == INBOUND_READY) {
 			put_aside(in);
+			if (in->state == INBOUND_READY && ++busy > BUSY_MAX) {
+				serve_again(ep, 0);
+				break;
+			}
+			next = next ? next : TAILQ_LAST(&ep->ready, inbounds);
+		}
 	}
+	return served;
 }
 
 /* Those who wait for a domain that has broken the protocol are told so. */
@@ -287,7 +323,7 @@ static void tell_breaches(struct sivc_endpoint *ep)
 
 	ep->breach_untold = false;
 	HASH_ITER (hh, ep->inbounds, in, next) {
-		while (in->breached && TAILQ_EMPTY(&in->saved) && !TAILQ_EMPTY(&in->waiters))
+		while (in->breached && inbound_empty(in) && !TAILQ_EMPTY(&in->waiters))
 			waiter_call(TAILQ_FIRST(&in->waiters));
 	}
 }
@@ -298,21 +334,23 @@ void endpoint_breached(struct sivc_endpoint *ep)
 	loop_timer_set(&ep->sivc->loop, &ep->again, 0, on_again);
 }
 
-void endpoint_serve(struct sivc_endpoint *ep)
+bool endpoint_serve(struct sivc_endpoint *ep)
 {
 	struct sivc_message message;
 	struct inbound *in;
+	bool served = false;
 
 	if (ep->serving || ep->waiting == 0)
-		return;
+		return false;
 	ep->serving = true;
 	if (ep->breach_untold)
 		tell_breaches(ep);
 	if (ep->waiting_own > 0)
-		serve_own(ep);
+		served = serve_own(ep);
 	while (!TAILQ_EMPTY(&ep->waiters) && peek_any(ep, &in, &message) == 0)
-		serve_one(ep, in);
+		served = serve_one(ep, in) == 0 || served;
 	ep->serving = false;
+	return served;
 }
 
 int sivc_wait_receive(struct sivc_endpoint *ep, int from, struct sivc_waiter *waiter)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,16 @@
 #include "shared.h"
 
 /*
- * A permitted domain whose signals bring nothing wakes us at most this often in a row; then its
- * port stays masked for SPURIOUS_MS, at the end of which we look at its ring ourselves (XSA-332).
+ * What one turn may take of a ring in fragments, besides a ring's worth of bytes: an honest sender
+ * has never as many in its ring.  A sender that has begun ABANDONED_MAX messages in a row, and none
+ * of them was ever whole, rests 1 ms for each turn that we spent on them.
  */
-#define SPURIOUS_MAX 8
-#define SPURIOUS_MS  10
+#define TURN_FRAGMENTS 64
+#define ABANDONED_MAX  8
+#define ABANDONED_MS   1000 /* at most */
+
+/* How many revoked rings one domain can leave here unread. */
+#define KEPT_MAX 2
 
 /* The room that was read is given back in portions of this part of the ring, or when it is empty.
  */
@@ -40,6 +46,7 @@ int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **resul
 		in->ep = ep;
 		in->domid = domid;
 		TAILQ_INIT(&in->saved);
+		TAILQ_INIT(&in->kept);
 		TAILQ_INIT(&in->waiters);
 		HASH_ADD(hh, ep->inbounds, domid, sizeof(in->domid), in);
 		if (!in->hh.tbl) {
@@ -109,7 +116,6 @@ static void saved_add(struct inbound *in, struct saved *saved, bool front)
 		TAILQ_INSERT_HEAD(&in->saved, saved, link);
 	else
 		TAILQ_INSERT_TAIL(&in->saved, saved, link);
-	in->saved_bytes += saved->length;
 }
 
 static void partial_drop(struct inbound *in)
@@ -117,6 +123,23 @@ static void partial_drop(struct inbound *in)
 	free(in->partial);
 	in->partial = NULL;
 	in->partial_capacity = 0;
+	in->partial_turns = 0;
+}
+
+/* Its sender has begun another message instead. */
+static void partial_abandon(struct inbound *in)
+{
+	if (!in->partial)
+		return;
+	in->abandoned++;
+	in->wasted += 1 + in->partial_turns;
+	partial_drop(in);
+}
+
+static void abandoned_forget(struct inbound *in)
+{
+	in->abandoned = 0;
+	in->wasted = 0;
 }
 
 /* Grows by doubling, up to max_msg: P pays for what it sends, not we for what it announces. */
@@ -148,7 +171,7 @@ static int partial_add(struct inbound *in, const struct ring_frame *frame)
 	int r;
 
 	if (frame->flags & SIVC_FRAME_FIRST)
-		partial_drop(in); /* its sender has given it up */
+		partial_abandon(in);
 	else if (!in->partial)
 		return -EPROTO;
 	r = partial_reserve(in, frame->length);
@@ -158,7 +181,7 @@ static int partial_add(struct inbound *in, const struct ring_frame *frame)
 	if (frame->flags & SIVC_FRAME_LAST) {
 		saved_add(in, in->partial, false);
 		in->partial = NULL;
-		in->partial_capacity = 0;
+		partial_drop(in);
 	}
 	return 0;
 }
@@ -166,6 +189,37 @@ static int partial_add(struct inbound *in, const struct ring_frame *frame)
 static bool whole(const struct ring_frame *frame)
 {
 	return frame->flags == (SIVC_FRAME_FIRST | SIVC_FRAME_LAST);
+}
+
+/* Rings that were revoked. */
+
+static bool something_taken(const struct inbound *in)
+{
+	return !TAILQ_EMPTY(&in->saved) || !TAILQ_EMPTY(&in->kept);
+}
+
+static struct kept *kept_new(const struct inbound *in)
+{
+	return malloc(sizeof(struct kept) + (size_t)in->pages * SIVC_PAGE_SIZE);
+}
+
+/* Keeps what the last look at the ring saw. */
+static void kept_add(struct inbound *in)
+{
+	struct kept *kept = in->spare;
+
+	in->spare = NULL;
+	ring_rx_copy(&in->rx, kept->bytes, &kept->rx);
+	TAILQ_INSERT_TAIL(&in->kept, kept, link);
+	in->kept_count++;
+	ring_rx_advance(&in->rx, in->rx.prod); /* what a later verdict says of this ring, too */
+}
+
+static void kept_free(struct inbound *in, struct kept *kept)
+{
+	TAILQ_REMOVE(&in->kept, kept, link);
+	in->kept_count--;
+	free(kept);
 }
 
 /* The ring. */
@@ -180,23 +234,27 @@ static void ring_close(struct inbound *in)
 	hv_unshare(in->ep->sivc->hv, in->ctl, 1);
 	hv_port_free(in->port);
 	loop_timer_cancel(&in->ep->sivc->loop, &in->penalty);
+	abandoned_forget(in);
 	in->data = NULL;
 	in->ctl = NULL;
 	in->port = NULL;
-	partial_drop(in);
-	if (TAILQ_EMPTY(&in->saved))
+	if (TAILQ_EMPTY(&in->kept)) /* else it is of the first one of those */
+		partial_drop(in);
+	if (!something_taken(in))
 		inbound_queue(in, INBOUND_IDLE);
+}
+
+static void log_breach(const struct inbound *in, const char *consequence)
+{
+	in->ep->breaches++;
+	hv_log(in->ep->sivc->hv, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s",
+		in->domid, in->ep->name, consequence);
 }
 
 /* What P did cannot be undone and not be trusted: its ring is closed and never looked at again. */
 static void breach(struct inbound *in)
 {
-	hv_log(in->ep->sivc->hv, LOG_WARNING,
-		"domain %u broke the protocol of endpoint %s; its ring is closed until it is "
-		"allowed "
-		"again",
-		in->domid, in->ep->name);
-	in->ep->breaches++;
+	log_breach(in, "its ring is closed until it is allowed again");
 	in->breached = true;
 	page_revoke_begin(&in->owner);
 	page_revoke_end(&in->owner, SIVC_VERDICT_REFUSED, in->ring_nonce, in->rx.cons);
@@ -211,24 +269,17 @@ static void release(struct inbound *in)
 		hv_port_notify(in->port);
 }
 
-/* Takes every whole message that was seen by the last look out of the ring. */
-static void drain(struct inbound *in)
+int inbound_prepare(struct inbound *in)
 {
-	struct ring_frame frame;
-	int r;
+	if (in->data && !in->spare)
+		in->spare = kept_new(in);
+	return in->data && !in->spare ? -ENOMEM : 0;
+}
 
-	while ((r = ring_rx_frame(&in->rx, in->rx.cons, &frame)) == 0) {
-		r = partial_add(in, &frame);
-		if (r < 0)
-			break;
-		ring_rx_advance(&in->rx, frame.next);
-	}
-	if (r == -EPROTO)
-		in->ep->breaches++;
-	else if (r == -ENOMEM)
-		hv_log(in->ep->sivc->hv, LOG_ERR,
-			"out of memory: messages of domain %u to endpoint %s are lost", in->domid,
-			in->ep->name);
+void inbound_unprepare(struct inbound *in)
+{
+	free(in->spare);
+	in->spare = NULL;
 }
 
 /*
@@ -238,19 +289,25 @@ static void drain(struct inbound *in)
 static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 {
 	uint32_t final = in->rx.cons;
+	int r = 0;
 
 	if (!in->owner.page)
 		return;
 	page_revoke_begin(&in->owner);
-	if (in->data && keep && ring_rx_look(&in->rx) == 0)
+	if (in->data && keep)
+		r = ring_rx_look(&in->rx);
+	if (in->data && keep && r == 0)
 		final = in->rx.prod;
 	page_revoke_end(&in->owner, verdict, in->ring_nonce, final);
-	if (in->data && keep)
-		drain(in);
+	if (in->data && final != in->rx.cons)
+		kept_add(in);
+	if (r < 0)
+		log_breach(in, "what was in its ring is dropped");
 	if (in->data)
 		in->ep->rings_revoked++;
 	ring_close(in);
-	if (!TAILQ_EMPTY(&in->saved))
+	inbound_unprepare(in);
+	if (something_taken(in))
 		make_ready(in);
 }
 
@@ -335,14 +392,12 @@ free_port:
 	return r;
 }
 
-int inbound_permit(struct inbound *in)
+/* The page that tells P of its ring; one that was never permitted has none yet. */
+static int publish_ring(struct inbound *in)
 {
 	bool had_page = in->owner.page != NULL;
-	int r;
+	int r = had_page ? 0 : page_open(in);
 
-	if (in->permitted)
-		return 0;
-	r = had_page ? 0 : page_open(in);
 	if (r == 0)
 		r = ring_open(in);
 	if (r == 0 && !had_page) {
@@ -350,30 +405,71 @@ int inbound_permit(struct inbound *in)
 		if (r < 0)
 			ring_close(in);
 	}
-	if (r < 0) {
-		if (!had_page)
-			page_close(in);
-		return r;
-	}
-	in->permitted = true;
-	/* A ready one stays so for what it has saved; the turn finds out that the ring is empty. */
-	return 0;
+	if (r < 0 && !had_page)
+		page_close(in);
+	return r;
+}
+
+int inbound_permit(struct inbound *in)
+{
+	int r;
+
+	if (in->permitted)
+		return 0;
+	in->crowded = in->kept_count >= KEPT_MAX;
+	if (in->crowded)
+		hv_log(in->ep->sivc->hv, LOG_WARNING,
+			"domain %u came and went %d times and nobody read what it left at endpoint "
+			"%s; it can send again when somebody has",
+			in->domid, KEPT_MAX, in->ep->name);
+	r = in->crowded ? 0 : publish_ring(in);
+	/* A ready one stays so for what it has left; the turn finds out that the ring is empty. */
+	in->permitted = r == 0;
+	return r;
+}
+
+/* Something kept was read. */
+static void crowd_leaves(struct inbound *in)
+{
+	int r;
+
+	in->crowded = false;
+	r = publish_ring(in);
+	if (r == 0)
+		return;
+	in->permitted = false;
+	hv_log(in->ep->sivc->hv, LOG_ERR,
+		"domain %u cannot send to endpoint %s before it is allowed again: %s", in->domid,
+		in->ep->name, strerror(-r));
+}
+
+static void forbid(struct inbound *in, enum sivc_verdict verdict)
+{
+	if (inbound_prepare(in) < 0)
+		hv_log(in->ep->sivc->hv, LOG_ERR,
+			"out of memory: what domain %u has sent to endpoint %s is lost", in->domid,
+			in->ep->name);
+	revoke(in, verdict, in->spare != NULL);
+	in->permitted = false;
+	in->breached = false;
+	in->crowded = false;
 }
 
 void inbound_refuse(struct inbound *in)
 {
 	if (in->permitted)
-		revoke(in, SIVC_VERDICT_REFUSED, true);
-	in->permitted = false;
-	in->breached = false;
+		forbid(in, SIVC_VERDICT_REFUSED);
 }
 
 void inbound_suspend(struct inbound *in)
 {
-	revoke(in, SIVC_VERDICT_CLOSED, true);
+	forbid(in, SIVC_VERDICT_CLOSED);
 	page_close(in);
-	in->permitted = false;
-	in->breached = false;
+}
+
+bool inbound_forgettable(const struct inbound *in)
+{
+	return !in->permitted && !in->partial && !something_taken(in) && TAILQ_EMPTY(&in->waiters);
 }
 
 void inbound_free(struct inbound *in)
@@ -389,21 +485,53 @@ void inbound_free(struct inbound *in)
 		TAILQ_REMOVE(&in->saved, saved, link);
 		free(saved);
 	}
+	while (!TAILQ_EMPTY(&in->kept))
+		kept_free(in, TAILQ_FIRST(&in->kept));
+	partial_drop(in);
+	inbound_unprepare(in);
 	HASH_DELETE(hh, in->ep->inbounds, in);
 	free(in);
 }
 
 /* Reading. */
 
-/* Moves the fragments at the front of the ring; stops at a whole message, in the ring or saved. */
-static int advance_to_message(struct inbound *in)
+/* Where the next message is, if none is saved: a kept ring, or the ring; NULL: nowhere. */
+static struct ring_rx *source(struct inbound *in)
+{
+	struct kept *kept = TAILQ_FIRST(&in->kept);
+
+	if (kept)
+		return &kept->rx;
+	return in->data ? &in->rx : NULL;
+}
+
+/* What one visit may take of fragments. */
+struct turn {
+	unsigned int fragments;
+	uint32_t bytes;
+};
+
+static bool turn_over(struct turn *turn, uint32_t bytes)
+{
+	if (turn->fragments == 0 || turn->bytes < bytes)
+		return true;
+	turn->fragments--;
+	turn->bytes -= bytes;
+	return false;
+}
+
+/*
+ * Moves the fragments at the front of the ring; stops at a whole message, in the ring or saved.
+ * -EAGAIN: there is none, or it is the others' turn.
+ */
+static int advance_to_message(struct inbound *in, struct ring_rx *rx, struct turn *turn)
 {
 	struct ring_frame frame;
 	int r;
 
 	while (TAILQ_EMPTY(&in->saved)) {
-		r = ring_rx_frame(&in->rx, in->rx.cons, &frame);
-		if (r == -EAGAIN && in->rx.released != in->rx.cons)
+		r = ring_rx_frame(rx, rx->cons, &frame);
+		if (r == -EAGAIN && rx == &in->rx && rx->released != rx->cons)
 			release(in);
 		if (r < 0)
 			return r;
@@ -414,37 +542,83 @@ static int advance_to_message(struct inbound *in)
 			in->frame = frame;
 			return 0;
 		}
+		if (in->abandoned >= ABANDONED_MAX || turn_over(turn, frame.length))
+			return -EAGAIN;
 		r = partial_add(in, &frame);
 		if (r < 0)
 			return r;
-		ring_rx_advance(&in->rx, frame.next);
-		release(in);
+		ring_rx_advance(rx, frame.next);
+		if (rx == &in->rx)
+			release(in);
 		if (!(frame.flags & SIVC_FRAME_FIRST))
 			in->spurious = 0; /* a long message goes on */
 	}
 	return 0;
 }
 
+/* The same in what was kept of rings; that ends. */
+static int advance_in_kept(struct inbound *in)
+{
+	struct kept *kept;
+	int r = -EAGAIN;
+
+	while (r == -EAGAIN && (kept = TAILQ_FIRST(&in->kept)) != NULL) {
+		struct turn turn = {.fragments = UINT_MAX, .bytes = UINT32_MAX};
+
+		r = advance_to_message(in, &kept->rx, &turn);
+		abandoned_forget(in);
+		if (r == -EPROTO) {
+			log_breach(in, "the rest of a ring that it had before is dropped");
+			r = -EAGAIN;
+		}
+		if (r == -EAGAIN) {
+			/* A message that was not finished when the ring was revoked never will be.
+			 */
+			partial_drop(in);
+			kept_free(in, kept);
+		}
+	}
+	return r;
+}
+
+static int advance_in_ring(struct inbound *in)
+{
+	struct turn turn = {.fragments = TURN_FRAGMENTS, .bytes = in->rx.size};
+	uint32_t prod;
+	bool alive;
+	int r;
+
+	if (in->partial)
+		in->partial_turns++;
+	r = advance_to_message(in, &in->rx, &turn);
+	if (r != -EAGAIN || in->rx.cons != in->rx.prod)
+		return r;
+	prod = in->rx.prod;
+	alive = shared_load8(&in->ctl->sender_alive) != 0;
+	r = ring_rx_look(&in->rx);
+	if (r == 0)
+		r = advance_to_message(in, &in->rx, &turn);
+	/* Its process ended in the middle of a message, and no other has begun one since. */
+	if (r == -EAGAIN && !alive && prod == in->rx.prod)
+		partial_drop(in);
+	return r;
+}
+
 /* After this, a message is in front of `saved`, or `frame` is one. */
 static int find_message(struct inbound *in)
 {
-	bool alive;
 	int r;
 
 	if (!TAILQ_EMPTY(&in->saved))
 		return 0;
+	r = advance_in_kept(in);
+	if (in->crowded && in->kept_count < KEPT_MAX)
+		crowd_leaves(in);
+	if (r != -EAGAIN)
+		return r;
 	if (!in->data)
 		return in->breached ? -EPROTO : -EAGAIN;
-	r = advance_to_message(in);
-	if (r == -EAGAIN) {
-		alive = shared_load8(&in->ctl->sender_alive) != 0;
-		r = ring_rx_look(&in->rx);
-		if (r == 0)
-			r = advance_to_message(in);
-		/* Its process ended in the middle of a message: nobody will finish that. */
-		if (r == -EAGAIN && !alive)
-			partial_drop(in);
-	}
+	r = advance_in_ring(in);
 	if (r == -EPROTO)
 		breach(in);
 	return r;
@@ -475,6 +649,7 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 	if (r < 0)
 		return r;
 	in->spurious = 0;
+	abandoned_forget(in);
 	saved = TAILQ_FIRST(&in->saved);
 	message->sender = in->domid;
 	if (saved) {
@@ -493,21 +668,22 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 void inbound_consume(struct inbound *in)
 {
 	struct saved *saved = TAILQ_FIRST(&in->saved);
+	struct ring_rx *rx = source(in);
 
 	in->messages++;
 	if (saved) {
 		in->bytes += saved->length;
-		in->saved_bytes -= saved->length;
 		TAILQ_REMOVE(&in->saved, saved, link);
 		free(saved);
 		return;
 	}
-	if (!in->data) /* its ring was closed since the peek */
+	if (!rx) /* its ring was closed since the peek */
 		return;
 	in->bytes += in->frame.length;
-	ring_rx_advance(&in->rx, in->frame.next);
-	if (in->rx.cons == in->rx.prod ||
-		in->rx.cons - in->rx.released >= in->rx.size / RELEASE_PART)
+	ring_rx_advance(rx, in->frame.next); /* the same place, if the ring was kept since */
+	if (rx != &in->rx)
+		return;
+	if (rx->cons == rx->prod || rx->cons - rx->released >= rx->size / RELEASE_PART)
 		release(in);
 }
 
@@ -526,25 +702,37 @@ int inbound_putback(struct inbound *in, const void *data, uint32_t length)
 	return 0;
 }
 
+/* Bytes of the whole messages before anything else. */
+static uint64_t queued_in(const struct ring_rx *rx)
+{
+	struct ring_frame frame;
+	uint64_t bytes = 0;
+
+	for (uint32_t at = rx->cons; ring_rx_frame(rx, at, &frame) == 0; at = frame.next) {
+		if (!whole(&frame))
+			break;
+		bytes += frame.length;
+	}
+	return bytes;
+}
+
 uint64_t inbound_queued(struct inbound *in, uint32_t *next)
 {
 	struct sivc_message message;
-	struct ring_frame frame;
-	uint64_t bytes;
-	uint32_t at;
+	const struct saved *saved;
+	const struct kept *kept;
+	uint64_t bytes = 0;
 
 	*next = 0;
 	if (inbound_peek(in, &message) < 0)
 		return 0;
 	*next = message.length;
-	bytes = in->saved_bytes;
-	if (!in->data || ring_rx_look(&in->rx) < 0)
-		return bytes;
-	for (at = in->rx.cons; ring_rx_frame(&in->rx, at, &frame) == 0; at = frame.next) {
-		if (!whole(&frame))
-			break;
-		bytes += frame.length;
-	}
+	TAILQ_FOREACH (saved, &in->saved, link)
+		bytes += saved->length;
+	TAILQ_FOREACH (kept, &in->kept, link)
+		bytes += queued_in(&kept->rx);
+	if (in->data && ring_rx_look(&in->rx) == 0)
+		bytes += queued_in(&in->rx);
 	return bytes;
 }
 
@@ -555,14 +743,22 @@ static void on_penalty(struct loop_timer *timer)
 	struct inbound *in = (void *)((char *)timer - offsetof(struct inbound, penalty));
 
 	in->spurious = 0;
+	abandoned_forget(in);
 	make_ready(in);
 	endpoint_serve(in->ep);
+}
+
+/* Whatever it does: it is not looked at before the time is over. */
+static void punish(struct inbound *in, uint32_t ms)
+{
+	if (in->penalty.due == 0)
+		loop_timer_set(&in->ep->sivc->loop, &in->penalty, ms, on_penalty);
 }
 
 bool inbound_empty(struct inbound *in)
 {
 	/* A breach is for whoever reads to find. */
-	return TAILQ_EMPTY(&in->saved) &&
+	return !something_taken(in) &&
 	       (!in->data || (ring_rx_look(&in->rx) == 0 && in->rx.prod == in->rx.cons));
 }
 
@@ -570,10 +766,14 @@ bool inbound_sleep(struct inbound *in)
 {
 	bool sleep;
 
-	if (!TAILQ_EMPTY(&in->saved))
+	if (something_taken(in))
 		return false;
 	if (!in->data)
 		return true;
+	if (in->abandoned >= ABANDONED_MAX) {
+		punish(in, in->wasted < ABANDONED_MS ? in->wasted : ABANDONED_MS);
+		return true;
+	}
 	if (ring_rx_sleep(&in->rx, &sleep) < 0) {
 		breach(in);
 		return true;
@@ -581,7 +781,7 @@ bool inbound_sleep(struct inbound *in)
 	if (!sleep)
 		return false;
 	if (in->masked && in->spurious > SPURIOUS_MAX) {
-		loop_timer_set(&in->ep->sivc->loop, &in->penalty, SPURIOUS_MS, on_penalty);
+		punish(in, SPURIOUS_MS);
 	} else if (in->masked) {
 		in->masked = false;
 		hv_port_unmask(in->port);

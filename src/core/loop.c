@@ -132,13 +132,15 @@ int loop_run(struct loop *loop, int timeout_ms)
 
 	if (n < 0)
 		return -errno;
+	loop->depth++;
 	for (int i = 0; i < n; i++) {
 		struct loop_fd *entry = events[i].data.ptr;
 
 		if (!entry->dead)
 			entry->fn(entry->data);
 	}
-	free_all(&loop->dead);
+	if (--loop->depth == 0)
+		free_all(&loop->dead);
 	return n;
 }
 

@@ -15,7 +15,7 @@ struct loop_fd {
 	int fd;
 	void (*fn)(void *data);
 	void *data;
-	bool dead; /* removed; freed at the end of loop_run */
+	bool dead; /* removed; freed at the end of the outermost loop_run */
 	LIST_ENTRY(loop_fd) link;
 };
 
@@ -36,6 +36,7 @@ struct loop {
 	struct loop_fds fds;
 	struct loop_fds dead;
 	struct loop_timers timers; /* by due time */
+	unsigned int depth;        /* calls of loop_run that have not returned */
 };
 
 int loop_init(struct loop *loop);
@@ -51,7 +52,8 @@ void loop_timer_set(
 	struct loop *loop, struct loop_timer *timer, uint32_t ms, void (*fn)(struct loop_timer *));
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer); /* not set is fine */
 
-/* Waits at most timeout_ms (-1: for ever) and calls what is due.  Returns how much that was. */
+/* Waits at most timeout_ms (-1: for ever) and calls what is due.  Returns how much that was.
+ * A callback may call it, too. */
 int loop_run(struct loop *loop, int timeout_ms);
 
 uint64_t loop_now(void); /* ns */

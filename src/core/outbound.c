@@ -17,9 +17,10 @@
 
 /*
  * A page that changes under our eyes again and again is no page: an honest owner needs a system
- * call of one of its users for each change.
+ * call of one of its users for each change.  It is not looked at again before SHUNNED_MS are over.
  */
 #define CHANGES_MAX 100
+#define SHUNNED_MS  1000
 
 /* A page that is being changed: when to look again, and when to take it for hostile. */
 #define UNSETTLED_MS     1
@@ -33,6 +34,9 @@
  */
 #define PIECE_PART 4
 
+#define NSEC_PER_MSEC 1000000ull
+
+static int outbound_update(struct outbound *out);
 static void outbound_run(struct outbound *out);
 
 struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid)
@@ -68,11 +72,38 @@ static void page_unmap(struct outbound *out)
 	out->unsettled = 0;
 }
 
+/* R breaks the protocol: its ring is not used again, until it opens another. */
+static int receiver_breach(struct outbound *out)
+{
+	uint64_t n = ++out->breaches;
+
+	/* One that does it again and again does not fill the log: the 1st, 2nd, 4th, 8th time. */
+	if ((n & (n - 1)) == 0)
+		hv_log(out->ep->sivc->hv, LOG_WARNING,
+			"domain %u broke the protocol of endpoint %s; nothing is sent to it before "
+			"it opens another ring (breaches until now: %" PRIu64 ")",
+			out->domid, out->ep->name, n);
+	out->ep->breaches++;
+	ring_unlink(out);
+	out->unsettled = 0;
+	out->state = OUTBOUND_PAGE;
+	out->error = -EPROTO;
+	return -EPROTO;
+}
+
+/* R does not let us come to an end. */
+static int receiver_shun(struct outbound *out)
+{
+	out->shunned = loop_now() + SHUNNED_MS * NSEC_PER_MSEC;
+	return receiver_breach(out);
+}
+
 static void on_event(void *data)
 {
 	struct outbound *out = data;
 
 	out->masked = true;
+	out->spurious++;
 	outbound_run(out);
 }
 
@@ -105,6 +136,9 @@ static int ring_link(struct outbound *out)
 	out->masked = false;
 	out->ring_nonce = view->ring_nonce;
 	shared_store8(&out->ctl->sender_alive, 1);
+	/* A sender before us may have been killed between publishing and signalling. */
+	if (out->tx.prod != out->tx.cons)
+		hv_port_notify(out->port);
 	return 0;
 
 unmap_data:
@@ -160,6 +194,10 @@ static void follow_page(struct outbound *out)
 		r = follow_permission(out);
 	else if (r == 0)
 		r = out->view.verdict == SIVC_VERDICT_CLOSED ? -EPIPE : -EACCES;
+	if (r == -EPROTO || r == -ESTALE) {
+		receiver_breach(out);
+		return;
+	}
 	if (r < 0)
 		ring_unlink(out);
 	out->state = r < 0 ? OUTBOUND_PAGE : OUTBOUND_LINKED;
@@ -186,39 +224,49 @@ static void node_vanished(struct outbound *out)
 	page_unmap(out);
 }
 
-static void read_node(struct outbound *out)
+/* Maps the page that the node names. */
+static int page_link(struct outbound *out, uint32_t ref, uint64_t nonce)
 {
-	struct sivc *sivc = out->ep->sivc;
-	char value[SIVC_NODE_MAX];
-	uint32_t ref;
-	uint64_t nonce;
 	void *page;
 	int r;
 
-	out->stale = false;
-	r = hv_node_read(sivc->hv, out->domid, out->ep->name, value, sizeof(value));
-	if (r == 0)
-		r = node_parse(value, &ref, &nonce);
-	if (r < 0) {
-		node_vanished(out);
-		return;
-	}
-	if (out->page && ref == out->page_ref && nonce == out->page_nonce)
-		return;
 	page_unmap(out);
 	out->state = out->state == OUTBOUND_NOTHING ? OUTBOUND_NOTHING : OUTBOUND_GONE;
-	/* A node that a killed process left names nothing that can be mapped: no page. */
-	if (hv_map(sivc->hv, out->domid, 1, &ref, false, NULL, &page) < 0)
-		return;
+	r = hv_map(out->ep->sivc->hv, out->domid, 1, &ref, false, NULL, &page);
+	if (r < 0) /* a node that a killed process left names nothing that can be mapped: no page */
+		return r == -EINVAL ? 0 : r;
+	if (page_read(page, nonce, &out->view) == -ESTALE) {
+		hv_unmap(out->ep->sivc->hv, page, 1);
+		return 0;
+	}
 	out->page = page;
 	out->page_ref = ref;
 	out->page_nonce = nonce;
 	out->state = OUTBOUND_PAGE;
 	out->error = -EACCES;
-	if (page_read(out->page, nonce, &out->view) == -ESTALE)
+	follow_page(out);
+	return 0;
+}
+
+/* Whatever the node says is R's word; an error is of this side, and worth another try. */
+static int read_node(struct outbound *out)
+{
+	struct sivc *sivc = out->ep->sivc;
+	char value[SIVC_NODE_MAX];
+	uint32_t ref;
+	uint64_t nonce;
+	int r;
+
+	r = hv_node_read(sivc->hv, out->domid, out->ep->name, value, sizeof(value));
+	if (r < 0 && r != -ENOENT && r != -EMSGSIZE)
+		return r;
+	if (r == 0)
+		r = node_parse(value, &ref, &nonce);
+	if (r < 0)
 		node_vanished(out);
-	else
-		follow_page(out);
+	else if (!out->page || ref != out->page_ref || nonce != out->page_nonce)
+		return page_link(out, ref, nonce);
+	return 0;
 }
 
 static void on_watch(void *data)
@@ -226,6 +274,10 @@ static void on_watch(void *data)
 	struct outbound *out = data;
 
 	out->stale = true;
+	/* What we have mapped of a domain that has ended keeps it from going, whoever waits here.
+	 */
+	if (out->page && !out->waiting && !out->ep->sivc->stale)
+		outbound_update(out);
 	outbound_run(out);
 }
 
@@ -241,22 +293,6 @@ static bool receiver_ended(const struct outbound *out)
 	return out->data && !shared_load8(&out->ctl->receiver_alive);
 }
 
-/* R breaks the protocol: its ring is not used again, until it opens another. */
-static int receiver_breach(struct outbound *out)
-{
-	if (out->data)
-		hv_log(out->ep->sivc->hv, LOG_WARNING,
-			"domain %u broke the protocol of endpoint %s; nothing is sent to it before "
-			"it opens another ring",
-			out->domid, out->ep->name);
-	out->ep->breaches++;
-	ring_unlink(out);
-	out->unsettled = 0;
-	out->state = OUTBOUND_PAGE;
-	out->error = -EPROTO;
-	return -EPROTO;
-}
-
 /* A failure of ours, not R's word: worth another try. */
 static bool passing(int error)
 {
@@ -267,6 +303,9 @@ static void update_page(struct outbound *out)
 {
 	bool ended = receiver_ended(out);
 
+	if (out->shunned > 0 && loop_now() < out->shunned)
+		return;
+	out->shunned = 0;
 	shared_read_barrier(); /* a ring that R revokes ends after its seq has changed */
 	if (!page_unchanged(out->page, &out->view) ||
 		(out->state == OUTBOUND_PAGE && passing(out->error)))
@@ -278,13 +317,19 @@ static void update_page(struct outbound *out)
 /* 0: linked, and permitted a moment ago.  Else the error of a send. */
 static int outbound_update(struct outbound *out)
 {
+	int r;
+
 	/* What we have mapped may be gone; after sivc_reopen we know. */
 	if (out->ep->sivc->stale)
 		return -EAGAIN;
 	if (out->state != OUTBOUND_LINKED)
 		sivc_look_at_store(out->ep->sivc); /* what was published before we were asked */
-	if (out->stale)
-		read_node(out);
+	if (out->stale) {
+		r = read_node(out);
+		if (r < 0)
+			return r;
+		out->stale = false;
+	}
 	if (out->page)
 		update_page(out);
 	if (out->unsettled > 0)
@@ -447,14 +492,20 @@ static int push_batch(struct outbound *out, struct sivc_sending *s)
 	s->end = out->tx.prod;
 	if (ring_tx_publish(&out->tx))
 		hv_port_notify(out->port);
-	if (r == -EPROTO)
-		return receiver_breach(out);
-	if (page_unchanged(out->page, &out->view)) {
-		count_sent(out, s);
-		return r;
+	if (s->end != s->start)
+		out->spurious = 0;
+	/* An index that makes no sense may be of the next ring. */
+	if (!page_unchanged(out->page, &out->view)) {
+		s->in_doubt = true;
+		return s->nowait ? resolve_now(out, s) : resolve(out, s);
 	}
-	s->in_doubt = true;
-	return s->nowait ? resolve_now(out, s) : resolve(out, s);
+	if (r == -EPROTO) {
+		s->sent = s->first; /* nobody may rely on what such a receiver has */
+		s->offset = 0;
+		return receiver_breach(out);
+	}
+	count_sent(out, s);
+	return r;
 }
 
 /*
@@ -509,6 +560,14 @@ static void on_out_events(void *data)
 	hv_events_dispatch(ep->out_events);
 }
 
+static void on_penalty(struct loop_timer *timer)
+{
+	struct outbound *out = (void *)((char *)timer - offsetof(struct outbound, penalty));
+
+	out->spurious = 0;
+	outbound_run(out);
+}
+
 static void waiting_update(struct outbound *out)
 {
 	bool waiting = !TAILQ_EMPTY(&out->sendings) || !TAILQ_EMPTY(&out->waiters);
@@ -522,19 +581,25 @@ static void waiting_update(struct outbound *out)
 static bool sleep_for_room(struct outbound *out)
 {
 	bool sleep = true;
+	int r;
 
 	if (out->ep->sivc->stale || out->unsettled > 0)
 		return true; /* outbound_resume_all or on_unsettled goes on */
 	if (out->state != OUTBOUND_LINKED)
 		return false; /* let them fail */
-	if (ring_tx_sleep(&out->tx, need_least(out), &sleep) < 0) {
-		receiver_breach(out);
-		return false;
-	}
+	r = ring_tx_sleep(&out->tx, need_least(out), &sleep);
 	/* R may have revoked the ring before it could see that we sleep. */
 	if (!page_unchanged(out->page, &out->view) || receiver_ended(out))
 		return false;
-	if (sleep && out->masked) {
+	if (r < 0) {
+		receiver_breach(out);
+		return false;
+	}
+	if (sleep && out->masked && out->spurious > SPURIOUS_MAX) {
+		if (out->penalty.due == 0)
+			loop_timer_set(
+				&out->ep->sivc->loop, &out->penalty, SPURIOUS_MS, on_penalty);
+	} else if (sleep && out->masked) {
 		out->masked = false;
 		hv_port_unmask(out->port);
 	}
@@ -556,15 +621,25 @@ static void serve_sendings(struct outbound *out)
 	}
 }
 
+/* Each is looked at once; a callback may take others off the list, or come again. */
 static void serve_waiters(struct outbound *out)
 {
-	struct sivc_waiter *w, *next;
+	struct sivc_waiter *w;
+	unsigned int count = 0;
+	int r;
 
-	for (w = TAILQ_FIRST(&out->waiters); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		if (sivc_writable(out->ep, out->domid, w->length) == -EAGAIN)
+	TAILQ_FOREACH (w, &out->waiters, link)
+		count++;
+	for (; count > 0 && (w = TAILQ_FIRST(&out->waiters)) != NULL; count--) {
+		r = sivc_writable(out->ep, out->domid, w->length);
+		if (TAILQ_FIRST(&out->waiters) != w)
 			continue;
 		TAILQ_REMOVE(&out->waiters, w, link);
+		if (r == -EAGAIN) {
+			TAILQ_INSERT_TAIL(&out->waiters, w, link);
+			continue;
+		}
+		out->spurious = 0;
 		w->list = NULL;
 		w->fn(w);
 	}
@@ -580,7 +655,7 @@ static void outbound_run(struct outbound *out)
 	out->running = true;
 	do {
 		if (++changes > CHANGES_MAX)
-			receiver_breach(out);
+			receiver_shun(out);
 		serve_sendings(out);
 		if (TAILQ_EMPTY(&out->sendings))
 			serve_waiters(out);
@@ -644,6 +719,7 @@ void outbound_free_all(struct sivc_endpoint *ep)
 		TAILQ_FOREACH (w, &out->waiters, link)
 			w->list = NULL;
 		loop_timer_cancel(&ep->sivc->loop, &out->settle);
+		loop_timer_cancel(&ep->sivc->loop, &out->penalty);
 		hv_watch_free(out->watch);
 		page_unmap(out);
 		HASH_DELETE(hh, ep->outbounds, out);
@@ -723,15 +799,15 @@ int sivc_writable(struct sivc_endpoint *ep, uint16_t domid, size_t length)
 		r = outbound_update(out);
 	if (r < 0)
 		return r;
-	if (length > out->view.max_msg)
+	if (length > SIVC_MAX_MSG_MAX || length > out->view.max_msg)
 		return -EMSGSIZE;
 	if (!TAILQ_EMPTY(&out->sendings))
 		return -EAGAIN;
 	need = need_of(out, length, 0);
 	r = ring_tx_room(&out->tx, need, &room);
-	if (r < 0)
+	if (r < 0 && page_unchanged(out->page, &out->view))
 		return receiver_breach(out);
-	return room < need ? -EAGAIN : 0;
+	return r < 0 || room < need ? -EAGAIN : 0;
 }
 
 int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sending *s)
@@ -745,7 +821,7 @@ int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sendin
 	s->in_doubt = false;
 	s->outbound = NULL;
 	for (int changes = 0; r == 0 || r == -EAGAIN; changes++) {
-		r = changes < CHANGES_MAX ? send_now(out, s) : receiver_breach(out);
+		r = changes < CHANGES_MAX ? send_now(out, s) : receiver_shun(out);
 		if (r != -EAGAIN)
 			return r;
 		r = wait_start(ep);

@@ -51,6 +51,7 @@ struct outbound {
 	int error;          /* PAGE: what a send fails with */
 	uint64_t unsettled; /* ns: since when it is being changed, under our eyes; 0: it is not */
 	struct loop_timer settle;
+	uint64_t shunned; /* ns: until then it is not looked at */
 
 	/* The ring: LINKED. */
 	uint64_t ring_nonce;
@@ -58,7 +59,9 @@ struct outbound {
 	uint8_t *data;
 	uint32_t pages;
 	struct hv_port *port;
-	bool masked; /* the port's event was dispatched */
+	bool masked;           /* the port's event was dispatched */
+	unsigned int spurious; /* events in a row that brought no room */
+	struct loop_timer penalty;
 	struct ring_tx tx;
 
 	/* Those who wait. */
@@ -72,6 +75,7 @@ struct outbound {
 	uint64_t bytes;
 	uint64_t refused; /* sends that failed with EACCES */
 	uint64_t full;    /* sends that found no room at once */
+	uint64_t breaches;
 };
 
 struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid);

@@ -120,15 +120,24 @@ static bool copy(const struct sivc_page *page, struct page_view *view)
 	return shared_load(&page->seq) == seq;
 }
 
-int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view)
+static int check_header(const struct sivc_page *page, uint64_t nonce)
 {
-	struct page_view now;
-
 	if (shared_load_acquire(&page->magic) != SIVC_MAGIC ||
 		shared_load64(&page->page_nonce) != nonce)
 		return -ESTALE;
-	if (shared_load(&page->version) != SIVC_WIRE_VERSION)
-		return -EPROTO;
+	return shared_load(&page->version) == SIVC_WIRE_VERSION ? 0 : -EPROTO;
+}
+
+int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view)
+{
+	struct page_view now;
+	uint32_t seq = shared_load_acquire(&page->seq);
+	int r = check_header(page, nonce);
+
+	if (r < 0) {
+		view->seq = seq; /* not to be looked at again before it changes */
+		return r;
+	}
 	for (int i = 0; i < PAGE_TRIES; i++) {
 		if (!copy(page, &now))
 			continue;

@@ -55,7 +55,8 @@ struct page_view {
 
 /*
  * -ESTALE: not the page that the node means.  -EPROTO: no page of this version, or a permission
- * that makes no sense.  -EAGAIN: it is being changed; what it said before is still in *view.
+ * that makes no sense; page_unchanged is true until it changes.  -EAGAIN: it is being changed; what
+ * it said before is still in *view.
  */
 int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view);
 /* Is what `view` says still so?  One load. */

@@ -118,6 +118,22 @@ void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_
 	*rx = (struct ring_rx){.data = data, .ctl = ctl, .page = page, .size = size};
 }
 
+void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy)
+{
+	uint32_t left = rx->prod - rx->cons;
+	uint32_t at = rx->cons & (rx->size - 1);
+	uint32_t first = rx->size - at < left ? rx->size - at : left;
+
+	memcpy((uint8_t *)memory + at, rx->data + at, first);
+	memcpy(memory, rx->data, left - first);
+	*copy = (struct ring_rx){
+		.data = memory,
+		.size = rx->size,
+		.cons = rx->cons,
+		.prod = rx->prod,
+	};
+}
+
 int ring_rx_look(struct ring_rx *rx)
 {
 	uint32_t prod = shared_load_acquire(&rx->ctl->prod); /* pairs with ring_tx_publish */

@@ -78,6 +78,11 @@ struct ring_frame {
 
 void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_ctl *ctl,
 	const void *data, uint32_t size);
+/*
+ * What the last look saw and was not read, out of the sender's reach: its bytes go into
+ * memory[size] of ours, and *copy reads on there, where nothing more comes.
+ */
+void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy);
 /* Reads the sender's index.  Returns 0, -EPROTO. */
 int ring_rx_look(struct ring_rx *rx);
 /* The frame at index `at` (cons, or the `next` of another), among those seen by the last look.

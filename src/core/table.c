@@ -22,6 +22,7 @@
 #include "outbound.h"
 
 #define NAMES_PAUSE_MS 20
+#define RETRY_MS       100 /* they could not be read, or acted upon */
 
 /* Who has which name now. */
 struct census {
@@ -72,6 +73,53 @@ static void refuse_others(struct sivc_endpoint *ep, const struct census *census)
 	}
 }
 
+/* All whom that acl refuses can be refused; nothing can fail any more.  -ENOMEM: nothing is done.
+ */
+static int prepare(struct sivc_endpoint *ep, const struct acl *acl, const struct census *census)
+{
+	struct inbound *in, *next;
+	int r = 0;
+
+	HASH_ITER (hh, ep->inbounds, in, next) {
+		if (r == 0 && !allows(acl, census, in->domid))
+			r = inbound_prepare(in);
+	}
+	if (r == 0)
+		return 0;
+	HASH_ITER (hh, ep->inbounds, in, next)
+		inbound_unprepare(in);
+	return r;
+}
+
+static bool counted(const struct census *census, uint16_t domid)
+{
+	for (size_t i = 0; i < census->name_count; i++)
+		if (census->names[i].domid == domid)
+			return true;
+	for (size_t i = 0; i < census->domid_count; i++)
+		if (census->domids[i] == domid)
+			return true;
+	return false;
+}
+
+/*
+ * A domain id that had a name and has none is of a domain that has ended.  It would cost a page and
+ * a node for ever: ids are not used again before all have been.
+ */
+static void forget_ended(struct sivc_endpoint *ep, const struct census *census)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->inbounds, in, next) {
+		bool named = counted(census, in->domid);
+
+		if (in->named && !named && inbound_forgettable(in))
+			inbound_free(in);
+		else
+			in->named = named;
+	}
+}
+
 static int permit(struct sivc_endpoint *ep, const struct census *census, uint16_t domid)
 {
 	struct inbound *in;
@@ -118,28 +166,66 @@ static int permit_all(struct sivc_endpoint *ep, const struct census *census)
 	return first;
 }
 
-static int enforce(struct sivc_endpoint *ep)
+/* Prepared: what ep->acl says is done.  The first error of a permission, which undoes nothing. */
+static int put_in_force(struct sivc_endpoint *ep, const struct census *census)
 {
-	struct census census;
-	int r = census_take(ep, &ep->acl, &census);
+	int r;
+
+	refuse_others(ep, census);
+	r = permit_all(ep, census);
+	endpoint_serve(ep);
+	return r;
+}
+
+/* Everything that can fail before a refusal.  0: *census is to be put in force. */
+static int census_prepare(struct sivc_endpoint *ep, const struct acl *acl, struct census *census)
+{
+	int r = census_take(ep, acl, census);
 
 	if (r < 0)
 		return r;
-	refuse_others(ep, &census);
-	r = permit_all(ep, &census);
-	census_deinit(&census);
-	endpoint_serve(ep);
+	r = prepare(ep, acl, census);
+	if (r < 0)
+		census_deinit(census);
 	return r;
 }
 
 /* Names. */
 
+static void on_names_timer(struct loop_timer *timer);
+
+/* Who has lost a name must not keep what it permitted: again and again, until it is done. */
+static void enforce_later(struct sivc_endpoint *ep, int error)
+{
+	if (!ep->names_unknown)
+		hv_log(ep->sivc->hv, LOG_ERR,
+			"endpoint %s: cannot find out who has which name (%s); trying again every "
+			"%d ms",
+			ep->name, strerror(-error), RETRY_MS);
+	ep->names_unknown = true;
+	loop_timer_set(&ep->sivc->loop, &ep->names_timer, RETRY_MS, on_names_timer);
+}
+
+static int enforce(struct sivc_endpoint *ep)
+{
+	struct census census;
+	int r = census_prepare(ep, &ep->acl, &census);
+
+	if (r < 0) {
+		enforce_later(ep, r);
+		return r;
+	}
+	ep->names_unknown = false;
+	r = put_in_force(ep, &census);
+	if (!ep->serving)
+		forget_ended(ep, &census);
+	census_deinit(&census);
+	return r;
+}
+
 static void on_names_timer(struct loop_timer *timer)
 {
-	struct sivc_endpoint *ep =
-		(void *)((char *)timer - offsetof(struct sivc_endpoint, names_timer));
-
-	enforce(ep); /* its errors are in the log */
+	enforce((void *)((char *)timer - offsetof(struct sivc_endpoint, names_timer)));
 }
 
 static void on_names(void *data)
@@ -157,68 +243,87 @@ void table_suspend(struct sivc_endpoint *ep)
 	loop_timer_cancel(&ep->sivc->loop, &ep->names_timer);
 }
 
-static int follow_names(struct sivc_endpoint *ep)
+static int follow_names(struct sivc_endpoint *ep, const struct acl *acl)
 {
-	if (!acl_follows_names(&ep->acl)) {
-		table_suspend(ep);
-		return 0;
-	}
-	if (ep->names_watch)
+	if (ep->names_watch || !acl_follows_names(acl))
 		return 0;
 	return hv_watch_names(ep->sivc->hv, on_names, ep, &ep->names_watch);
+}
+
+static void unfollow_names(struct sivc_endpoint *ep)
+{
+	if (!acl_follows_names(&ep->acl))
+		table_suspend(ep);
+}
+
+static bool has_name(const struct hv_name *names, int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i].name, name) == 0)
+			return true;
+	return false;
 }
 
 /* A name in a rule must be known: now, or by the table already. */
 static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 {
-	const struct acl_rule *rule;
-	uint16_t domid;
+	const struct acl_rule *rule, *unknown = NULL;
+	struct hv_name *names = NULL;
+	int count;
 
-	for (size_t i = 0; i < acl->count; i++) {
+	if (!acl_names(acl))
+		return 0;
+	count = hv_names(ep->sivc->hv, &names);
+	for (size_t i = 0; count >= 0 && !unknown && i < acl->count; i++) {
 		rule = &acl->rules[i];
-		if (rule->name[0] == '\0' || acl_has_name(&ep->acl, rule->name) ||
-			sivc_resolve(ep->sivc, rule->name, &domid) == 0)
-			continue;
-		hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s: no domain is named \"%s\"",
-			ep->name, rule->name);
-		return -ENOENT;
+		if (rule->name[0] != '\0' && !acl_has_name(&ep->acl, rule->name) &&
+			!has_name(names, count, rule->name))
+			unknown = rule;
 	}
-	return 0;
+	free(names);
+	if (!unknown)
+		return count < 0 ? count : 0;
+	hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s: no domain is named \"%s\"", ep->name,
+		unknown->name);
+	return -ENOENT;
 }
 
 /* A domain that has broken the protocol gets another ring when it is allowed anew, by name or not.
  */
-static int forgive(struct sivc_endpoint *ep, const struct acl *written)
+static void forgive(
+	struct sivc_endpoint *ep, const struct acl *written, const struct census *census)
 {
-	struct census census;
 	struct inbound *in, *next;
-	int r = census_take(ep, written, &census);
 
-	if (r < 0)
-		return r;
 	HASH_ITER (hh, ep->inbounds, in, next) {
-		if (in->breached && allows(written, &census, in->domid))
+		if (in->breached && allows(written, census, in->domid))
 			inbound_refuse(in);
 	}
-	census_deinit(&census);
-	return 0;
 }
 
 /*
- * Takes the acl over, also when a domain cannot be permitted.  `written` is those rules of it that
- * somebody has just written.
+ * Takes the acl over, also when a domain cannot be permitted; on any other error it changes
+ * nothing.  `written` is those rules of it that somebody has just written.
  */
 static int table_replace(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
-	int r, watched;
+	struct census census;
+	int r = follow_names(ep, acl);
 
+	if (r == 0)
+		r = census_prepare(ep, acl, &census);
+	if (r < 0) {
+		acl_deinit(acl);
+		unfollow_names(ep);
+		return r;
+	}
 	acl_deinit(&ep->acl);
 	ep->acl = *acl;
-	watched = follow_names(ep);
-	r = forgive(ep, written);
-	if (r == 0)
-		r = enforce(ep);
-	return r < 0 ? r : watched;
+	unfollow_names(ep);
+	forgive(ep, written, &census);
+	r = put_in_force(ep, &census);
+	census_deinit(&census);
+	return r;
 }
 
 void table_peer_opened(struct sivc_endpoint *ep)
@@ -229,7 +334,7 @@ void table_peer_opened(struct sivc_endpoint *ep)
 
 int table_resume(struct sivc_endpoint *ep)
 {
-	int r = follow_names(ep);
+	int r = follow_names(ep, &ep->acl);
 
 	return r < 0 ? r : enforce(ep);
 }

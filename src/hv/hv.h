@@ -132,7 +132,8 @@ int hv_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *valu
 /*
  * Calls fn (from hv_dispatch) when that node may have changed, come or gone, or its owner's
  * process may have ended: read it again.  May be spurious; fires once soon after it was set, and
- * keeps no history: many changes may be one call.  fn may free the watch.
+ * keeps no history: many changes may be one call.  The backend limits how often it fires for one
+ * owner, whatever that owner does (XSA-349).  fn may free the watch.
  */
 typedef void hv_watch_fn(void *data);
 
