@@ -6,7 +6,8 @@
 
 # To build and mount it.
 # shellcheck disable=SC2034 # used by those who source this
-build_packages=(gcc libc6-dev meson ninja-build pkgconf fuse3 libfuse3-dev libxen-dev uthash-dev)
+build_packages=(gcc libc6-dev meson ninja-build pkgconf fuse3 libfuse3-dev libseccomp-dev
+  libxen-dev uthash-dev)
 
 missing_packages() {
   local package

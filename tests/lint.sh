@@ -47,7 +47,7 @@ formatted() {
 # reads without helpers.bash: variables from and for there (SC2154, SC2034), subshells that are none
 # (SC2030, SC2031), commands for other shells (SC2016), and ls, which is what is tested (SC2012).
 shell_is_clean() {
-  local shellcheck=(xargs -d '\n' shellcheck --external-sources --source-path=SCRIPTDIR:.)
+  local shellcheck=(xargs -d '\n' -n 4 -P 2 shellcheck --external-sources --source-path=SCRIPTDIR:.)
   matching '\.sh$|^mountscripts/mount\.sivc\.in$|^\.ci/run$' | "${shellcheck[@]}" -e SC2317
   matching '\.(bash|bats)$' \
     | "${shellcheck[@]}" -e SC2317,SC2154,SC2034,SC2030,SC2031,SC2016,SC2012

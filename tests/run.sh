@@ -160,7 +160,7 @@ one() {
 # --- Steps ----------------------------------------------------------------------------------------
 
 test_packages=(bats busybox-static clang-format codespell dash procps python3-minimal python3
-  shellcheck socat util-linux)
+  shellcheck socat systemd util-linux)
 
 # build DIRECTORY OPTION...: with warnings as errors.
 build() {
@@ -200,7 +200,8 @@ step_lint() {
 
 step_unit() {
   one "it builds without a warning" build plain
-  one "it builds without Xen's libraries" build noxen -Dxen=disabled
+  one "it builds without Xen's libraries and without libseccomp" \
+    build noxen -Dxen=disabled -Dseccomp=disabled
   unit_tests plain
 }
 

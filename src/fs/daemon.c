@@ -5,6 +5,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+int daemon_open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 static int wait_for_child(int fd)
 {
 	ssize_t n;
@@ -39,14 +52,14 @@ int daemon_fork(int *ready)
 	return 0;
 }
 
-int daemon_ready(int ready)
+int daemon_let_go(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int r = 0;
 
 	if (null < 0)
 		return -errno;
-	setsid();
+	setsid(); /* fails for who has done it already */
 	if (chdir("/") < 0)
 		r = -errno;
 	for (int fd = STDIN_FILENO; r == 0 && fd <= STDERR_FILENO; fd++)
@@ -54,6 +67,13 @@ int daemon_ready(int ready)
 			r = -errno;
 	if (null > STDERR_FILENO)
 		close(null);
+	return r;
+}
+
+int daemon_ready(int ready)
+{
+	int r = daemon_let_go();
+
 	if (r == 0 && write(ready, "", 1) != 1)
 		r = -EPIPE; /* the parent was killed: nobody wants this mount */
 	close(ready);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon.h: into the background.
+ * daemon.h: standard input, output and error, and into the background.
  *
  * The fork comes first, because nothing of libsivc survives one.  The parent waits until the child
  * is mounted, or has ended; until then the child has the terminal for what went wrong.
@@ -8,9 +8,13 @@
 #ifndef SIVCFS_DAEMON_H
 #define SIVCFS_DAEMON_H
 
+/* First of all: what is opened later is then not taken for standard input, output or error. */
+int daemon_open_standard(void);
 /* 0 in the child, and *ready is for daemon_ready(); 1 in the parent when the child is ready. */
 int daemon_fork(int *ready);
-/* Lets go of the terminal, the directory and the parent. */
+/* Lets go of the terminal and the directory. */
+int daemon_let_go(void);
+/* The same, and of the parent. */
 int daemon_ready(int ready);
 
 #endif

@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mount.h>
 #include <sys/signalfd.h>
-#include <sys/statvfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -20,6 +19,8 @@
 
 /* Requests that are handled before libsivc has its turn. */
 #define REQUESTS_AT_ONCE 8
+
+#define DESCRIPTOR_DIGITS 10
 
 /* Rules to start with. */
 
@@ -55,24 +56,24 @@ static int read_file(const char *path, char **text, size_t *length)
 	return r;
 }
 
+static int rules_failed(const struct fs *fs, const char *path, int r)
+{
+	log_print(fs->log, LOG_ERR, "acl=%s: these rules cannot be used: %s", path, strerror(-r));
+	return r;
+}
+
 static int apply_rules(struct fs *fs, const char *path)
 {
-	char *text = NULL;
-	size_t length = 0;
-	int r = read_file(path, &text, &length);
+	int r = sivc_acl_write(fs->root->endpoint, fs->rules, fs->rules_length, true);
 
-	if (r == 0)
-		r = sivc_acl_write(fs->root->endpoint, text, length, true);
-	free(text);
+	free(fs->rules);
+	fs->rules = NULL;
 	if (r == -ENOSPC) {
 		log_print(fs->log, LOG_WARNING, "acl=%s: not all of the rules could be followed",
 			path);
 		return 0;
 	}
-	if (r < 0)
-		log_print(fs->log, LOG_ERR, "acl=%s: these rules cannot be used: %s", path,
-			strerror(-r));
-	return r;
+	return r < 0 ? rules_failed(fs, path, r) : 0;
 }
 
 /* What the loop calls. */
@@ -118,6 +119,7 @@ int fs_new(struct options *options, struct log *log, struct fs **result)
 	fs->uid = options->uid;
 	fs->gid = options->gid;
 	fs->signals = -1;
+	fs->mounter.socket = -1;
 	TAILQ_INIT(&fs->branches);
 	TAILQ_INIT(&fs->interrupted);
 	fs->session = fuse_session_new(&options->fuse, &fs_ops, sizeof(fs_ops), fs);
@@ -127,6 +129,20 @@ int fs_new(struct options *options, struct log *log, struct fs **result)
 	}
 	*result = fs;
 	return 0;
+}
+
+int fs_prepare(struct fs *fs, const struct options *options)
+{
+	int r = mounter_start(fs->session, options->mountpoint, &fs->mounter);
+
+	if (r < 0) {
+		log_print(
+			fs->log, LOG_ERR, "cannot start the process that mounts: %s", strerror(-r));
+		return r;
+	}
+	if (options->acl)
+		r = read_file(options->acl, &fs->rules, &fs->rules_length);
+	return r < 0 ? rules_failed(fs, options->acl, r) : 0;
 }
 
 int fs_open(struct fs *fs, const struct options *options)
@@ -155,7 +171,7 @@ int fs_open(struct fs *fs, const struct options *options)
 			strerror(-r));
 		return r;
 	}
-	return options->acl ? apply_rules(fs, options->acl) : 0;
+	return fs->rules ? apply_rules(fs, options->acl) : 0;
 }
 
 /* From now on a signal ends the loop, not the process: there will be something to clean up. */
@@ -175,28 +191,32 @@ static int take_signals(struct fs *fs)
 	return sivc_add_fd(fs->sivc, fs->signals, EPOLLIN, on_signal, fs);
 }
 
-static int take_requests(struct fs *fs)
+static int take_requests(struct fs *fs, int fd)
 {
-	int fd = fuse_session_fd(fs->session);
+	char path[sizeof("/dev/fd/") + DESCRIPTOR_DIGITS];
 	int flags = fcntl(fd, F_GETFL);
 
+	/* libfuse's way to be handed what somebody else has mounted. */
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (fuse_session_mount(fs->session, path) < 0)
+		return -EIO;
+	fs->mounted = true;
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	return sivc_add_fd(fs->sivc, fd, EPOLLIN, on_request, fs);
 }
 
-int fs_mount(struct fs *fs, const char *mountpoint)
+int fs_mount(struct fs *fs, const struct options *options)
 {
 	int r = take_signals(fs);
 
-	if (r == 0 && fuse_session_mount(fs->session, mountpoint) < 0)
-		r = -EIO; /* libfuse has said why */
-	else if (r == 0) {
-		fs->mountpoint = mountpoint;
-		r = take_requests(fs);
-	}
+	if (r == 0)
+		r = mounter_mount(&fs->mounter);
+	if (r >= 0)
+		r = take_requests(fs, r);
 	if (r < 0)
-		log_print(fs->log, LOG_ERR, "%s: not mounted: %s", mountpoint, strerror(-r));
+		log_print(
+			fs->log, LOG_ERR, "%s: not mounted: %s", options->mountpoint, strerror(-r));
 	return r;
 }
 
@@ -210,28 +230,6 @@ int fs_run(struct fs *fs)
 		return 0;
 	log_print(fs->log, LOG_ERR, "the event loop failed: %s", strerror(-r));
 	return r;
-}
-
-/*
- * libfuse leaves a mount alone whose connection was cut (umount -f, FUSE's abort), as it cannot
- * tell it from one that is unmounted.  Left in the way of the next mount it would be of no use to
- * anybody.
- */
-static void unmount_dead(const char *mountpoint)
-{
-	struct statvfs st;
-
-	if (statvfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
-		umount2(mountpoint, MNT_DETACH); /* an ordinary user may not; it stays, then */
-}
-
-static void unmount(struct fs *fs)
-{
-	if (!fs->mountpoint)
-		return;
-	sivc_remove_fd(fs->sivc, fuse_session_fd(fs->session));
-	fuse_session_unmount(fs->session);
-	unmount_dead(fs->mountpoint);
 }
 
 static void close_endpoints(struct fs *fs)
@@ -249,8 +247,10 @@ void fs_free(struct fs *fs)
 	if (!fs)
 		return;
 	close_endpoints(fs); /* answers what is held, while there is somebody to answer */
-	unmount(fs);
-	fuse_session_destroy(fs->session);
+	if (fs->mounted)
+		sivc_remove_fd(fs->sivc, fuse_session_fd(fs->session));
+	fuse_session_destroy(fs->session); /* closes its descriptor */
+	mounter_end(&fs->mounter);
 	tree_free(fs);
 	if (fs->signals >= 0) {
 		sivc_remove_fd(fs->sivc, fs->signals);
@@ -259,5 +259,6 @@ void fs_free(struct fs *fs)
 	sivc_close(fs->sivc);
 	free(fs->request.mem);
 	free(fs->scratch);
+	free(fs->rules);
 	free(fs);
 }

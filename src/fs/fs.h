@@ -5,6 +5,8 @@
  *	main.c		command line -> mount -> loop -> unmount
  *	options.c	the command line
  *	daemon.c	fork, and the parent's wait for the child
+ *	mounter.c	the process that mounts and unmounts, and keeps the privileges for that
+ *	privilege.c	giving up the others; then filter.c
  *	log.c		where messages for people go
  *	fs.c		life of a struct fs: libsivc, the FUSE session, requests, signals
  *	ops.c		the table of FUSE operations
@@ -35,6 +37,8 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "mounter.h"
+
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 struct held;
@@ -49,10 +53,13 @@ struct fs {
 	uid_t uid;
 	gid_t gid;
 
-	/* Set by fs_open and fs_mount, before the first request. */
+	/* Set by fs_prepare, fs_open and fs_mount, before the first request. */
+	struct mounter mounter;
+	char *rules; /* to start with; until they are applied */
+	size_t rules_length;
 	struct sivc *sivc;
-	int signals;            /* signalfd; -1: none */
-	const char *mountpoint; /* NULL: not mounted */
+	int signals; /* signalfd; -1: none */
+	bool mounted;
 
 	/* The tree: tree.c. */
 	struct branch *root; /* the endpoint of the mount point */
@@ -74,10 +81,11 @@ struct fs {
 
 /* Checks, and takes, FUSE's options; opens nothing. */
 int fs_new(struct options *options, struct log *log, struct fs **fs);
+/* What takes the privileges that are given up next: the mounter, and the file of first rules. */
+int fs_prepare(struct fs *fs, const struct options *options);
 /* libsivc, the endpoint and its first rules.  Nothing of this survives a fork. */
 int fs_open(struct fs *fs, const struct options *options);
-/* `mountpoint` is absolute, and kept by the caller. */
-int fs_mount(struct fs *fs, const char *mountpoint);
+int fs_mount(struct fs *fs, const struct options *options);
 /* Until it is unmounted or told to end by a signal. */
 int fs_run(struct fs *fs);
 /* Answers what is held, unmounts, closes the endpoints.  NULL is fine. */

@@ -7,14 +7,15 @@
 
 #define LOG_LINE_MAX 1024 /* longer ones are cut */
 
-void log_init(struct log *log, bool foreground, bool debug)
+void log_init(struct log *log, const char *name, bool foreground, bool debug)
 {
+	log->name = name;
 	log->syslog = !foreground;
 	log->stderr_priority = LOG_WARNING;
 	if (foreground)
 		log->stderr_priority = debug ? LOG_DEBUG : LOG_INFO;
 	if (log->syslog)
-		openlog("sivcfs", LOG_PID, LOG_DAEMON);
+		openlog(name, LOG_PID, LOG_DAEMON);
 }
 
 void log_detach(struct log *log)
@@ -27,7 +28,7 @@ void log_message(void *data, int priority, const char *message)
 	const struct log *log = data;
 
 	if (priority <= log->stderr_priority)
-		fprintf(stderr, "sivcfs: %s\n", message);
+		fprintf(stderr, "%s: %s\n", log->name, message);
 	if (log->syslog)
 		syslog(priority, "%s", message);
 }

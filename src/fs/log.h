@@ -11,11 +11,12 @@
 #include <stdbool.h>
 
 struct log {
+	const char *name;    /* the program's */
 	int stderr_priority; /* messages of this LOG_* and worse go to standard error; -1: none */
 	bool syslog;
 };
 
-void log_init(struct log *log, bool foreground, bool debug);
+void log_init(struct log *log, const char *name, bool foreground, bool debug);
 void log_detach(struct log *log); /* standard error is gone */
 
 /* As sivc_config.log wants it; data is a struct log. */

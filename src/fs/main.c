@@ -14,6 +14,9 @@
 #include "fs.h"
 #include "log.h"
 #include "options.h"
+#include "privilege.h"
+
+#define NAME "sivcfs"
 
 /* Each permitted sender takes descriptors in the local backend. */
 static void raise_descriptor_limit(void)
@@ -32,9 +35,13 @@ static int serve(struct options *options, struct log *log, int ready)
 	int r = fs_new(options, log, &fs);
 
 	if (r == 0)
+		r = fs_prepare(fs, options);
+	if (r == 0)
+		r = privilege_drop(options, log);
+	if (r == 0)
 		r = fs_open(fs, options);
 	if (r == 0)
-		r = fs_mount(fs, options->mountpoint);
+		r = fs_mount(fs, options);
 	if (r == 0 && ready >= 0) {
 		log_detach(log);
 		r = daemon_ready(ready);
@@ -51,7 +58,7 @@ static int run(struct options *options, struct log *log)
 {
 	int r, ready = -1;
 
-	log_init(log, options->foreground, options->debug);
+	log_init(log, NAME, options->foreground, options->debug);
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	if (!options->foreground) {
@@ -68,12 +75,14 @@ int main(int argc, char **argv)
 	struct log log;
 	int r;
 
-	log_init(&log, true, false);
+	log_init(&log, NAME, true, false);
+	if (daemon_open_standard() < 0)
+		return EXIT_FAILURE; /* there is nobody to tell */
 	r = options_init(&options, &log, argc, argv);
 	if (r == 0 && options.help)
 		options_usage();
 	else if (r == 0 && options.version)
-		printf("sivcfs %s, FUSE %s\n", SIVC_VERSION, fuse_pkgversion());
+		printf(NAME " %s, FUSE %s\n", SIVC_VERSION, fuse_pkgversion());
 	else if (r == 0)
 		r = run(&options, &log);
 	options_deinit(&options);

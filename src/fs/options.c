@@ -37,6 +37,7 @@ static const struct fuse_opt specification[] = {
 	{"spin=%s", FIELD(spin_text), 0},
 	{"uid=%s", FIELD(uid_text), 0},
 	{"gid=%s", FIELD(gid_text), 0},
+	{"user=%s", FIELD(user_text), 0},
 	{"dir=%s", FIELD(dir), 0},
 	{"domid=%s", FIELD(domid_text), 0},
 	{"name=%s", FIELD(name), 0},
@@ -80,6 +81,7 @@ static const struct value {
 	{"spin", FIELD(spin_text), false},
 	{"uid", FIELD(uid_text), false},
 	{"gid", FIELD(gid_text), false},
+	{"user", FIELD(user_text), false},
 	{"dir", FIELD(dir), true},
 	{"domid", FIELD(domid_text), true},
 	{"name", FIELD(name), true},
@@ -274,6 +276,32 @@ static int take_owner(struct options *options)
 	return r;
 }
 
+/* mount(8) adds user=, too, with the name of whoever has called it. */
+static int take_user(struct options *options)
+{
+	const char *text = options->user_text;
+	const struct passwd *user = text ? getpwnam(text) : NULL;
+	unsigned long uid;
+
+	if (!text)
+		return 0;
+	if (!user && take_number(options, "user", text, ID_MAX, "the name or number of a user",
+			     &uid) < 0)
+		return -EINVAL;
+	if (!user)
+		user = getpwuid((uid_t)uid);
+	if (!user)
+		return bad(options, "user", text, "there is no such user");
+	if (user->pw_uid == geteuid())
+		return 0;
+	if (geteuid() != 0)
+		return bad(options, "user", text, "only root can become another user");
+	options->user_uid = user->pw_uid;
+	options->user_gid = user->pw_gid;
+	options->user_name = strdup(user->pw_name);
+	return options->user_name ? 0 : -ENOMEM;
+}
+
 static int check_texts(const struct options *options)
 {
 	bool xen = strcmp(options->source, "xen") == 0;
@@ -386,6 +414,8 @@ static int check(struct options *options)
 	if (r == 0)
 		r = take_owner(options);
 	if (r == 0)
+		r = take_user(options);
+	if (r == 0)
 		r = take_domid(options);
 	if (r == 0)
 		r = check_mountpoint(options);
@@ -412,6 +442,7 @@ void options_deinit(struct options *options)
 {
 	for (size_t i = 0; i < VALUES; i++)
 		free(given_text(options, &values[i]));
+	free(options->user_name);
 	free(options->source);
 	free(options->mountpoint);
 	fuse_opt_free_args(&options->fuse);
@@ -432,6 +463,7 @@ void options_usage(void)
 	       "    -o spin=USEC       look for work so long before sleeping (0, at most %u)\n"
 	       "    -o uid=USER        owner of the files\n"
 	       "    -o gid=GROUP       group of the files\n"
+	       "    -o user=USER       run as this user, when root mounts\n"
 	       "    -o dir=DIR         local: the directory that the domains share\n"
 	       "    -o domid=N         local: this domain's id, 0 to %u\n"
 	       "    -o name=NAME       local: this domain's name\n"

@@ -35,6 +35,7 @@ struct options {
 	char *spin_text;
 	char *uid_text;
 	char *gid_text;
+	char *user_text; /* whom to run as, or NULL */
 	char *domid_text;
 	uint32_t ring;    /* bytes; 0: default */
 	uint32_t max_msg; /* bytes; 0: default */
@@ -42,6 +43,9 @@ struct options {
 	uid_t uid;
 	gid_t gid;
 	int domid; /* -1: not given */
+	char *user_name;
+	uid_t user_uid; /* 0 if we stay who we are */
+	gid_t user_gid;
 
 	/* For libfuse. */
 	struct fuse_args fuse;

@@ -24,8 +24,9 @@
  *
  * Who may be a domain is what DIR's mode says: a class of users (group, others) that may read,
  * write and search it.  No other class gets any bit of what is made here, whatever umask is; what
- *is made has DIR's group.  Users who share a DIR should set its sticky bit, as that of /tmp: they
- *could remove each other's entries otherwise.
+ * is made has DIR's group.  A DIR to which all others may write must have its sticky bit, as /tmp
+ * has: anybody could put a domain in the place of another's otherwise.  One that a group shares
+ * should; it is not demanded, because a group may be one user (umask 002).
  *
  * What this does not do: processes of one user can do to each other what they want, and so can
  * users who share a DIR with the pages of domains that they are not.  The names of the files keep
@@ -133,7 +134,8 @@ static mode_t class_bits(mode_t mode, mode_t class)
 
 /*
  * Whose DIR it is: whoever owns it can do everything to everybody in it.  So it is ours, or
- * root's, or one that was given to us by name and that its owner has opened to others.
+ * root's, or one that was given to us by name and that its owner has opened to others.  In one that
+ * all others may write to, the sticky bit must keep them from removing what is not theirs.
  */
 static int check_dir(struct local *local, bool given)
 {
@@ -141,6 +143,11 @@ static int check_dir(struct local *local, bool given)
 
 	if (fstat(local->dir_fd, &st))
 		return local_fail(local, -errno, "cannot look at %s", local->dir);
+	if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
+		return local_fail(local, -EPERM,
+			"anybody could remove what is ours from %s: give it the sticky bit "
+			"(chmod +t)",
+			local->dir);
 	local->group = st.st_gid;
 	local->others = class_bits(st.st_mode, S_IRWXG) | class_bits(st.st_mode, S_IRWXO);
 	if (st.st_uid == geteuid() || st.st_uid == 0 || (given && local->others))

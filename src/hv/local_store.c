@@ -563,7 +563,7 @@ int local_alive_open(int at)
 
 	if (fd < 0)
 		return local_absent(fd) ? -ENOENT : fd;
-	if (local_fifo_alive(fd))
+	if (local_made_here(at, fd) && local_fifo_alive(fd))
 		return fd;
 	close(fd);
 	return -ENOENT;
@@ -582,7 +582,7 @@ static int read_node(int at, uint16_t reader, char *value, size_t size)
 		return -errno;
 	if (fstat(fd, &st))
 		error = -errno;
-	else if (!S_ISREG(st.st_mode))
+	else if (!S_ISREG(st.st_mode) || !local_made_here(at, fd))
 		error = -ENOENT;
 	length = error ? 0 : read(fd, text, sizeof text);
 	if (length < 0)

@@ -11,10 +11,7 @@
  * can write its own nodes, its own pages and what it was given for writing, and signal its event
  * channels; it cannot make a call here wait.
  *
- * One process of a domain serves an endpoint: it holds a lock on a file in LOCK_DIR, which the
- * kernel releases when that process ends, however it ends.  The lock belongs to an open file (OFD),
- * not to a process, so that one process cannot serve an endpoint twice either.  The file stays: a
- * file that is unlinked while somebody else is about to lock it would give two holders.
+ * One process of a domain serves an endpoint: it holds a lock on a file (lock.h).
  *
  * A domain that is saved and restored (or migrated) goes on in another domain: its processes do
  * not notice, but grants, mappings, event channels and nodes are gone.  hv_dispatch() then returns
@@ -24,18 +21,15 @@
  * mapped is no longer there (SIGBUS), a page that was shared still is, for us.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
-#include <unistd.h>
 
+#include "lock.h"
 #include "xen.h"
-
-#define LOCK_DIR "/run/sivc"
 
 struct xen_lock {
 	LIST_ENTRY(xen_lock) link;
@@ -69,7 +63,7 @@ int xen_no_device(const struct hv *hv, const char *device, const char *module, i
 	if (error == ENOENT || error == ENODEV || error == ENXIO)
 		hv_log(hv, LOG_ERR, "no %s: load its driver with \"modprobe %s\"", device, module);
 	else if (error == EACCES || error == EPERM)
-		hv_log(hv, LOG_ERR, "may not open %s: run as root", device);
+		hv_log(hv, LOG_ERR, "may not open %s: run as root, or as a user who may", device);
 	else
 		hv_log(hv, LOG_ERR, "cannot open %s: %s", device, strerror(error));
 	return -error;
@@ -79,88 +73,24 @@ int xen_no_device(const struct hv *hv, const char *device, const char *module, i
  * One process an endpoint.
  */
 
-/* Who holds the lock, as the holder has written into the file; 0 if that is no process id. */
-static pid_t lock_holder(int fd)
+static int take_endpoint(const struct hv *hv, const char *endpoint, pid_t *holder)
 {
-	char text[16], *end;
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	long pid;
+	char name[sizeof("xen-.lock") + NAME_MAX];
+	int lock;
 
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	errno = 0;
-	pid = strtol(text, &end, 10);
-	if (errno || *end != '\n' || pid <= 0 || pid > INT32_MAX)
-		return 0;
-	return (pid_t)pid;
-}
-
-/* Our process id, for the others' message; not worth failing for. */
-static void lock_sign(const struct hv *hv, int fd)
-{
-	char text[16];
-	int length = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length)
-		hv_log(hv, LOG_DEBUG, "cannot write to a lock in " LOCK_DIR ": %s",
-			strerror(errno));
-}
-
-static int lock_open(const struct hv *hv, const char *endpoint)
-{
-	char path[sizeof(LOCK_DIR "/xen-.lock") + NAME_MAX];
-	int fd, error;
-
-	if (mkdir(LOCK_DIR, 0755) < 0 && errno != EEXIST) {
-		error = errno;
-		hv_log(hv, LOG_ERR, "cannot make the directory " LOCK_DIR ": %s%s", strerror(error),
-			error == EACCES ? "; run as root" : "");
-		return -error;
-	}
-	if (snprintf(path, sizeof(path), LOCK_DIR "/xen-%s.lock", endpoint) >= (int)sizeof(path))
+	if (snprintf(name, sizeof(name), "xen-%s.lock", endpoint) >= (int)sizeof(name))
 		return -EINVAL;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0) {
-		error = errno;
-		hv_log(hv, LOG_ERR, "cannot open %s: %s%s", path, strerror(error),
-			error == EACCES ? "; run as root" : "");
-		return -error;
-	}
-	return fd;
-}
-
-static int lock_take(const struct hv *hv, const char *endpoint, pid_t *holder)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int fd = lock_open(hv, endpoint);
-	int error;
-
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-		lock_sign(hv, fd);
-		return fd;
-	}
-	error = errno;
-	if (error == EAGAIN || error == EACCES) {
-		*holder = lock_holder(fd);
-		error = EBUSY;
-	} else {
-		hv_log(hv, LOG_ERR, "cannot lock endpoint %s in " LOCK_DIR ": %s", endpoint,
-			strerror(error));
-	}
-	close(fd);
-	return -error;
+	lock = lock_take(name, holder);
+	if (lock < 0 && lock != -EBUSY)
+		hv_log(hv, LOG_ERR, "cannot lock " LOCK_DIR "/%s: %s%s", name, strerror(-lock),
+			lock == -EACCES ? "; run as root, or as a user who may write there" : "");
+	return lock;
 }
 
 static void lock_free(struct xen_lock *lock)
 {
 	LIST_REMOVE(lock, link);
-	if (ftruncate(lock->fd, 0) < 0) {
-		/* The next holder writes over it. */
-	}
-	close(lock->fd);
+	lock_release(lock->fd);
 	free(lock);
 }
 
@@ -173,7 +103,7 @@ static int xen_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 
 	if (!lock)
 		return -ENOMEM;
-	r = lock_take(hv, endpoint, holder);
+	r = take_endpoint(hv, endpoint, holder);
 	if (r < 0) {
 		free(lock);
 		return r;

@@ -8,11 +8,9 @@
  * one that was killed has left is the next one's.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -21,40 +19,20 @@
 
 #include "daemon.h"
 #include "lock.h"
+#include "log.h"
 #include "registry.h"
 
-#define LOG_LINE_MAX 512 /* longer ones are cut */
+#define NAME      "sivc-registry"
+#define LOCK_NAME "registry.lock"
 
 struct program {
 	bool foreground;
-	bool terminal; /* standard error is somebody's who waits */
-	char *policy;  /* path, absolute */
+	struct log log;
+	char *policy; /* path, absolute */
 	int signals;
 	int lock;
 	struct registry *registry;
 };
-
-static void log_message(void *data, int priority, const char *message)
-{
-	const struct program *program = data;
-
-	if (program->foreground || (program->terminal && priority <= LOG_WARNING))
-		fprintf(stderr, "sivc-registry: %s\n", message);
-	if (!program->foreground)
-		syslog(priority, "%s", message);
-}
-
-__attribute__((format(printf, 3, 4))) static void say(
-	struct program *program, int priority, const char *format, ...)
-{
-	char message[LOG_LINE_MAX];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	log_message(program, priority, message);
-}
 
 static void usage(FILE *out)
 {
@@ -107,7 +85,7 @@ static int parse_options(struct program *program, int argc, char **argv)
 		return -EINVAL;
 	r = absolute_path(policy, &program->policy);
 	if (r < 0)
-		say(program, LOG_ERR, "cannot find %s: %s", policy, strerror(-r));
+		log_print(&program->log, LOG_ERR, "cannot find %s: %s", policy, strerror(-r));
 	return r;
 }
 
@@ -118,10 +96,10 @@ static int load_policy(struct program *program, struct policy *policy)
 	int r = file ? policy_parse(file, &error, policy) : -errno;
 
 	if (r == -EINVAL && error.why)
-		say(program, LOG_ERR, "policy %s, line %u: %s", program->policy, error.line,
-			error.why);
+		log_print(&program->log, LOG_ERR, "policy %s, line %u: %s", program->policy,
+			error.line, error.why);
 	else if (r < 0)
-		say(program, LOG_ERR, "cannot read the policy %s: %s", program->policy,
+		log_print(&program->log, LOG_ERR, "cannot read the policy %s: %s", program->policy,
 			strerror(-r));
 	if (file)
 		fclose(file);
@@ -133,11 +111,11 @@ static int reload(struct program *program)
 	struct policy policy;
 
 	if (load_policy(program, &policy) < 0) {
-		say(program, LOG_ERR, "the policy that was read before stays in force");
+		log_print(&program->log, LOG_ERR, "the policy that was read before stays in force");
 		return 0;
 	}
-	say(program, LOG_INFO, "the policy %s was read again: %zu rules", program->policy,
-		policy.count);
+	log_print(&program->log, LOG_INFO, "the policy %s was read again: %zu rules",
+		program->policy, policy.count);
 	return registry_set_policy(program->registry, &policy);
 }
 
@@ -185,7 +163,7 @@ static int take_signals(struct program *program)
 	if (program->signals >= 0)
 		return 0;
 	r = -errno;
-	say(program, LOG_ERR, "cannot take signals: %s", strerror(-r));
+	log_print(&program->log, LOG_ERR, "cannot take signals: %s", strerror(-r));
 	return r;
 }
 
@@ -193,14 +171,15 @@ static int take_lock(struct program *program)
 {
 	pid_t holder = 0;
 
-	program->lock = lock_take(&holder);
+	program->lock = lock_take(LOCK_NAME, &holder);
 	if (program->lock == -EBUSY && holder > 0)
-		say(program, LOG_ERR, "already runs as process %ld", (long)holder);
+		log_print(&program->log, LOG_ERR, "already runs as process %ld", (long)holder);
 	else if (program->lock == -EBUSY)
-		say(program, LOG_ERR, "already runs: another process has locked " LOCK_FILE);
+		log_print(&program->log, LOG_ERR,
+			"already runs: another process has locked " LOCK_DIR "/" LOCK_NAME);
 	else if (program->lock < 0)
-		say(program, LOG_ERR, "cannot lock " LOCK_FILE ": %s%s", strerror(-program->lock),
-			program->lock == -EACCES ? "; run as root" : "");
+		log_print(&program->log, LOG_ERR, "cannot lock " LOCK_DIR "/" LOCK_NAME ": %s%s",
+			strerror(-program->lock), program->lock == -EACCES ? "; run as root" : "");
 	return program->lock < 0 ? program->lock : 0;
 }
 
@@ -213,10 +192,11 @@ static int publish(struct program *program, int ready)
 	if (r == 0)
 		r = registry_set_policy(program->registry, &policy);
 	if (r == 0 && ready >= 0) {
-		program->terminal = false;
+		log_detach(&program->log);
 		r = daemon_ready(ready);
 		if (r < 0)
-			say(program, LOG_ERR, "not in the background: %s", strerror(-r));
+			log_print(
+				&program->log, LOG_ERR, "not in the background: %s", strerror(-r));
 	}
 	return r < 0 ? r : serve(program);
 }
@@ -228,7 +208,7 @@ static int run(struct program *program, int ready)
 	if (r == 0)
 		r = take_lock(program);
 	if (r == 0)
-		r = registry_open(log_message, program, &program->registry);
+		r = registry_open(log_message, &program->log, &program->registry);
 	if (r < 0)
 		return r;
 	r = publish(program, ready);
@@ -236,30 +216,12 @@ static int run(struct program *program, int ready)
 	return r < 0 ? r : withdrawn;
 }
 
-/* So that what is opened later is not taken for standard input, output or error. */
-static int open_standard(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
-}
-
 static int start(struct program *program)
 {
-	int ready = -1, r = open_standard();
+	int ready = -1, r;
 
-	if (r < 0) {
-		say(program, LOG_ERR, "cannot open /dev/null: %s", strerror(-r));
-		return r;
-	}
+	log_init(&program->log, NAME, program->foreground, false);
 	if (!program->foreground) {
-		openlog("sivc-registry", LOG_PID, LOG_DAEMON);
 		r = daemon_fork(&ready);
 		if (r != 0)
 			return r < 0 ? r : 0;
@@ -274,9 +236,13 @@ static int start(struct program *program)
 
 int main(int argc, char **argv)
 {
-	struct program program = {.terminal = true, .signals = -1, .lock = -1};
-	int r = parse_options(&program, argc, argv);
+	struct program program = {.signals = -1, .lock = -1};
+	int r;
 
+	log_init(&program.log, NAME, true, false);
+	if (daemon_open_standard() < 0)
+		return EXIT_FAILURE; /* there is nobody to tell */
+	r = parse_options(&program, argc, argv);
 	if (r == -EINVAL)
 		usage(stderr);
 	if (r == 0)

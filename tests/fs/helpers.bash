@@ -140,14 +140,23 @@ ended_well() {
   return 1
 }
 
-# kill_domain N: kill -9 of its sivcfs; what is left of the mount is taken away.
+# kill_domain N: kill -9 of its sivcfs, which unmounts it as well.
 kill_domain() {
   kill -KILL "${domain_pid[$1]}"
   domain_killed[$1]=1
   "$build/tests/await" exit "${domain_pid[$1]}"
   wait "${domain_pid[$1]}" || :
   unset "domain_pid[$1]"
-  limit umount --lazy "$1"
+  eventually unmounted "$1"
+}
+
+# mounter_of N: the process that unmounts domain N's mount.
+mounter_of() {
+  xargs < "/proc/${domain_pid[$1]}/task/${domain_pid[$1]}/children"
+}
+
+unmounted() {
+  ! mounts_here | grep -qxF "$PWD/$1"
 }
 
 # permit N M...: domain N permits each M.

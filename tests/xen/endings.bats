@@ -50,7 +50,6 @@ no_zombies() {
   in_domain 3 "echo still here > /sivc/peers/$(id 1)"
   finish reader
   same "$output" "still here"
-  finish writer
   unmount_in 1
   unmount_in 3
   mounted=()

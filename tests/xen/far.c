@@ -9,8 +9,7 @@
  * of the sivcfs that runs in guest 2, with the backend xen.  Of the local backend's options dir is
  * left out, domid says which guest, and the others are for the guest's sivcfs.
  *
- *	a test's process  <->  this kernel's FUSE  <->  far  <-- TCP -->  far_fuse in sivcfs in
- *guest N
+ *	a test's process <-> this kernel's FUSE <-> far <-- TCP --> far_fuse in sivcfs in guest N
  *
  * far carries requests and replies and understands none of them, so what a process sees here is
  * what it would see there: waiting, interrupts, polling and all.  Three processes: one carries

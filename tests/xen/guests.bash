@@ -52,6 +52,12 @@ EOT
   chmod +x "$lab_dir/vif"
 }
 
+domain_type() { # N TYPE[:TYPE...]: the Nth, or the last if there are fewer
+  local types
+  IFS=: read -ra types <<<"$2"
+  echo "${types[$1 - 1]:-${types[-1]}}"
+}
+
 domain_create() { # N pv|pvh: starts guest N; returns when it runs, not when it answers
   cat >"$lab_dir/u$1" <<EOT
 name = "sivc-u$1"

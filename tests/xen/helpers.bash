@@ -118,8 +118,12 @@ ended() {
 
 # blocked N PROGRAM: until a process of that name in domain N waits in a file.
 blocked() {
-  in_domain "$1" "until pid=\$(pgrep -x '$2'); do sleep 0.1; done
-    AWAIT_SECONDS=$patience await blocked \$pid"
+  in_domain "$1" "for ((i = 0; i < 5 * $patience; i++)); do
+      ! pid=\$(pgrep -x '$2') || AWAIT_SECONDS=$patience exec await blocked \$pid
+      sleep 0.2
+    done
+    echo 'no $2 runs'
+    exit 1"
 }
 
 # work N: how often the sivcfs of domain N has run, its clock ticks, and the interrupts of its event

@@ -15,7 +15,7 @@ came_back() { # N OLD_ID
   permit 1 2
   local old new
   old=$(id 2)
-  in_domain 2 'echo b > /proc/sysrq-trigger' || :
+  in_domain 2 '(sleep 0.5; echo b > /proc/sysrq-trigger) &' # and it is gone without a word
   eventually came_back 2 "$old"
   new=$(id 2)
   mount_in 2

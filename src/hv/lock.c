@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PID_TEXT_MAX 16 /* bytes, with newline and final NUL */
+
+static int lock_open(const char *name)
+{
+	char path[sizeof(LOCK_DIR "/") + NAME_MAX];
+	struct stat st;
+	int fd;
+
+	if (mkdir(LOCK_DIR, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (snprintf(path, sizeof(path), LOCK_DIR "/%s", name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -EINVAL;
+	}
+	return fd;
+}
+
+/* As the holder has written it into the file; 0 if that is no process id. */
+static pid_t lock_holder(int fd)
+{
+	char text[PID_TEXT_MAX], *end;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	long pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (errno || *end != '\n' || pid <= 0 || pid > INT32_MAX)
+		return 0;
+	return (pid_t)pid;
+}
+
+/* Not worth failing for. */
+static void lock_sign(int fd)
+{
+	if (ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0)
+		dprintf(fd, "%ld\n", (long)getpid());
+}
+
+int lock_take(const char *name, pid_t *holder)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = lock_open(name);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+		lock_sign(fd);
+		return fd;
+	}
+	r = -errno;
+	if (r == -EAGAIN || r == -EACCES) {
+		*holder = lock_holder(fd);
+		r = -EBUSY;
+	}
+	close(fd);
+	return r;
+}
+
+void lock_release(int lock)
+{
+	if (lock < 0)
+		return;
+	if (ftruncate(lock, 0) < 0) {
+		/* The next holder writes over it. */
+	}
+	close(lock);
+}

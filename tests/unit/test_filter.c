@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The filter of system calls is sivcfs' own and no part of libsivc, so it is built into this test.
+ * Each call is made by a process of its own, which has the filter.
+ */
+#define SIVC_HAVE_SECCOMP 1
+#include "../../src/fs/filter.c"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "tap.h"
+
+#define PAGE 4096
+
+/* A call, with three arguments at most; what it gives, or -errno. */
+struct call {
+	const char *name;
+	long number;
+	long arguments[5];
+};
+
+static long make(const struct call *call)
+{
+	const long *a = call->arguments;
+	long r = syscall(call->number, a[0], a[1], a[2], a[3], a[4]);
+
+	return r < 0 ? -errno : r;
+}
+
+enum outcome {
+	WORKS,
+	KILLED,
+	MISSING, /* ENOSYS */
+	FAILS,
+	UNFILTERED,
+};
+
+static enum outcome outcome_of(long (*fn)(const void *data), const void *data)
+{
+	pid_t pid = fork();
+	int status;
+	long r;
+
+	if (pid == 0) {
+		if (filter_install() < 0)
+			_exit(UNFILTERED);
+		r = fn(data);
+		_exit(r >= 0 ? WORKS : r == -ENOSYS ? MISSING : FAILS);
+	}
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGSYS ? KILLED : FAILS;
+	return (enum outcome)WEXITSTATUS(status);
+}
+
+static long make_any(const void *data)
+{
+	return make(data);
+}
+
+static void test_deadly(void)
+{
+	static char *const none[] = {NULL};
+	const struct call calls[] = {
+		{"executing", SYS_execve, {(intptr_t) "/bin/true", (intptr_t)none, (intptr_t)none}},
+		{"executing a file", SYS_execveat,
+			{AT_FDCWD, (intptr_t) "/bin/true", (intptr_t)none, 0, 0}},
+		{"making a process", SYS_clone, {SIGCHLD}},
+		{"tracing", SYS_ptrace, {PTRACE_TRACEME}},
+		{"reading another's memory", SYS_process_vm_readv, {1}},
+		{"writing another's memory", SYS_process_vm_writev, {1}},
+		{"a signal to another", SYS_kill, {1, 0}},
+		{"mounting", SYS_mount, {(intptr_t) "none", (intptr_t) "/nowhere"}},
+		{"unmounting", SYS_umount2, {(intptr_t) "/nowhere"}},
+		{"a new root", SYS_chroot, {(intptr_t) "/nowhere"}},
+		{"a namespace", SYS_unshare, {CLONE_NEWUSER}},
+		{"another's namespace", SYS_setns, {-1}},
+		{"another user", SYS_setresuid, {-1, -1, -1}},
+		{"other groups", SYS_setgroups, {-1}},
+		{"capabilities", SYS_capset, {0}},
+		{"a module", SYS_init_module, {0}},
+		{"a program in the kernel", SYS_bpf, {-1}},
+		{"a key", SYS_keyctl, {-1}},
+		{"io_uring", SYS_io_uring_setup, {0}},
+		{"a file by its handle", SYS_open_by_handle_at, {-1}},
+		{"a link", SYS_symlinkat, {(intptr_t) "x", AT_FDCWD, (intptr_t) "/nowhere/x"}},
+		{"an Internet socket", SYS_socket, {AF_INET, SOCK_STREAM}},
+		{"a netlink socket", SYS_socket, {AF_NETLINK, SOCK_RAW}},
+		{"a packet socket", SYS_socket, {AF_PACKET, SOCK_RAW}},
+		{"listening", SYS_listen, {-1, 1}},
+	};
+
+	for (size_t i = 0; i < COUNT(calls); i++)
+		ok(outcome_of(make_any, &calls[i]) == KILLED, "%s ends the process", calls[i].name);
+}
+
+static void test_missing(void)
+{
+	const struct call calls[] = {
+		{"a call that nothing here makes", SYS_sysfs, {1}},
+		{"a call that is newer than the filter", 1000, {0}},
+		{"memory to write and execute", SYS_mmap,
+			{0, PAGE, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1}},
+		{"a device", SYS_mknodat, {AT_FDCWD, (intptr_t) "/nowhere/x", S_IFCHR}},
+		{"a signal to another's thread", SYS_tgkill, {1, 1, 0}},
+	};
+
+	for (size_t i = 0; i < COUNT(calls); i++)
+		ok(outcome_of(make_any, &calls[i]) == MISSING, "%s does not exist", calls[i].name);
+}
+
+static void *nothing(void *data)
+{
+	return data;
+}
+
+static long make_thread(const void *data)
+{
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, nothing, NULL);
+
+	(void)data;
+	return r ? -r : -pthread_join(thread, NULL);
+}
+
+/* As libxenstore does; it loads a library. */
+static long cancel_thread(const void *data)
+{
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, (void *(*)(void *))(uintptr_t)pause, NULL);
+
+	(void)data;
+	if (r == 0)
+		r = pthread_cancel(thread);
+	return r ? -r : -pthread_join(thread, NULL);
+}
+
+static long make_fifo(const void *data)
+{
+	char dir[] = "/tmp/sivc-filter-XXXXXX";
+	long r;
+
+	(void)data;
+	if (!mkdtemp(dir) || chdir(dir) < 0)
+		return -errno;
+	r = mkfifo("fifo", 0600) < 0 ? -errno : 0;
+	unlink("fifo");
+	rmdir(dir);
+	return r;
+}
+
+static long make_socket(const void *data)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)data;
+	return fd < 0 ? -errno : close(fd);
+}
+
+static long raise_own(const void *data)
+{
+	(void)data;
+	signal(SIGUSR1, SIG_IGN);
+	return raise(SIGUSR1);
+}
+
+static void test_works(void)
+{
+	is(outcome_of(make_thread, NULL), WORKS, "a thread can be made");
+	is(outcome_of(cancel_thread, NULL), WORKS, "and cancelled");
+	is(outcome_of(make_fifo, NULL), WORKS, "a FIFO can be made");
+	is(outcome_of(make_socket, NULL), WORKS, "a Unix socket can be made");
+	is(outcome_of(raise_own, NULL), WORKS, "a signal can be raised");
+}
+
+int main(void)
+{
+	test_deadly();
+	test_missing();
+	test_works();
+	return done_testing();
+}

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+#
+# transfer.gp: transfer.tsv as bars, one group for each kind of work.  Started where it is.
+
+set terminal svg size 820,460 font 'sans-serif,14' background '#ffffff'
+set output 'transfer.svg'
+set datafile separator tab
+set title 'Between two guests: microseconds a message (less is better)'
+set logscale y
+set style data histograms
+set style histogram clustered gap 1
+set style fill solid
+set border 3
+set tics nomirror
+set grid ytics lc rgb '#dddddd'
+set key outside right
+transports = "tcp vchan libsivc batched file framed"
+titles = "'TCP over netfront' libvchan libsivc 'libsivc, batched' 'sivcfs, files' 'sivcfs, framed'"
+array color[6] = [0x8d6e63, 0x009e73, 0x0072b2, 0x56b4e9, 0xd55e00, 0xe69f00]
+rows(transport) = "< awk -F '\t' '$1 == \"".transport."\" { print $2 \" \" $3 \"\\t\" ($2 == \"roundtrip\" ? $6 : $5) }' transfer.tsv"
+label(text) = text eq 'oneway 1024' ? '1 KB, one way' : text eq 'roundtrip 1024' ? '1 KB, round trip' : \
+	text eq 'oneway 131072' ? '128 KiB' : '512 KiB'
+plot for [i = 1:words(transports)] rows(word(transports, i)) \
+	using 2:xticlabels(label(strcol(1))) lc rgb color[i] title word(titles, i)
