@@ -480,32 +480,40 @@ static int resolve_now(struct outbound *out, struct sivc_sending *s)
 	return -EACCES;
 }
 
+/* Nobody may rely on what such a receiver has of this batch. */
+static int breach_in_batch(struct outbound *out, struct sivc_sending *s)
+{
+	s->sent = s->first;
+	s->offset = 0;
+	return receiver_breach(out);
+}
+
 static int push_batch(struct outbound *out, struct sivc_sending *s)
 {
-	int r;
+	int put, r = 0;
 
 	s->first = s->sent;
 	s->start = out->tx.prod;
 	s->ring_size = out->tx.size;
 	s->ring_nonce = out->ring_nonce;
-	r = put_batch(out, s);
+	put = put_batch(out, s);
 	s->end = out->tx.prod;
 	if (ring_tx_publish(&out->tx))
 		hv_port_notify(out->port);
 	if (s->end != s->start)
 		out->spurious = 0;
-	/* An index that makes no sense may be of the next ring. */
-	if (!page_unchanged(out->page, &out->view)) {
+	if (page_unchanged(out->page, &out->view)) {
+		if (put != -EPROTO)
+			count_sent(out, s);
+	} else {
 		s->in_doubt = true;
-		return s->nowait ? resolve_now(out, s) : resolve(out, s);
+		r = s->nowait ? resolve_now(out, s) : resolve(out, s);
 	}
-	if (r == -EPROTO) {
-		s->sent = s->first; /* nobody may rely on what such a receiver has */
-		s->offset = 0;
-		return receiver_breach(out);
-	}
-	count_sent(out, s);
-	return r;
+	if (r < 0)
+		return r;
+	/* An index that makes no sense: only now it is known to be of this ring, and not of the
+	 * next. */
+	return put == -EPROTO ? breach_in_batch(out, s) : put;
 }
 
 /*

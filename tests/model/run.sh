@@ -5,6 +5,7 @@
 #
 #   every.c         the real ring.c and page.c, for every content of the shared memory at every read
 #   interleave.c    the real libsivc on both sides, in every order of their steps
+#   restless.c      the real libsivc, and a page that its owner changes between any two looks
 #   protocol.pml    the protocol, for spin: weak memory, crashes, and a side that writes anything
 #
 # and each of them with something left out of what it checks, which it must find.
@@ -93,9 +94,18 @@ broken_every() { # name, file, change
   finds timeout 600 "$dir/$1/every"
 }
 
-test_interleave() { # scenario
-  timeout 600 "$dir/interleave" -b "$switches" -s "$1" | grep '^#'
+test_restless() {
+  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$core" -I "$repo/tests/unit" "${include[@]}" \
+    "$model/restless.c" "$core"/*.c "$repo/src/hv/hv.c" -o "$dir/restless"
+  "$dir/restless" | grep '^#'
   return "${PIPESTATUS[0]}"
+}
+
+test_interleave() { # scenario
+  local status=0
+  timeout 600 "$dir/interleave" -b "$switches" -s "$1" > "$dir/interleave.$1" || status=$?
+  grep '^#' "$dir/interleave.$1" || echo "# it ended with status $status"
+  return "$status"
 }
 
 broken_interleave() { # name, file, scenario, change
@@ -143,13 +153,14 @@ check() { # sentence, command...
     out=$("$@" 2>&1) || status=$?
     [[ $status -eq 0 ]] || printf 'not '
     printf 'ok %d - %s\n' "$n" "$sentence"
-    [[ -z $out ]] || printf '# %s\n' "${out//$'\n'/$'\n# '}"
+    [[ -z $out ]] || printf '%s\n' "$out" | sed 's/^#* */# /'
   ) > "$dir/result.$(printf '%03d' "$n")" &
 }
 
 build_objects
 
 check 'for every content of shared memory, ring and page stay within their memory, and end' test_every
+check 'a page that changes between any two looks at it holds nobody up' test_restless
 check 'spin: no wake-up is lost, and a message went if and only if it arrived' test_spin plain
 check 'spin: nor when a sender is killed' test_spin crash -DCRASH
 check 'spin: a sender that writes anything does not keep its receiver' test_spin hostile_s -DHOSTILE_S

@@ -5,7 +5,7 @@
 #
 #   run.sh [--here] [--all] [--full] [-o DIR] [PART...]
 #
-# The parts, in this order; without a name all of them:
+# The parts, in this order; without a name all of them but pvh, which takes three minutes:
 #   fs        the tests of ../fs: each domain that they start is a guest (far.c)
 #   messages  between guests, and between a guest and dom0
 #   hostile   programs that ignore the page's "no"
@@ -30,7 +30,7 @@ repo=${xen%/tests/xen}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-parts=(fs messages hostile flood transfer limits endings restart pvh kernels)
+parts=(fs messages hostile flood transfer limits endings restart kernels)
 guests=3 lab_options=() all=0 keep=''
 chosen=()
 export FLOOD_SECONDS=4 TRANSFER_MESSAGES=4000
@@ -41,7 +41,7 @@ while (($#)); do
     --full) FLOOD_SECONDS=20 TRANSFER_MESSAGES=20000 ;;
     -o) keep=$(realpath -m "${2:?-o: a directory is missing}"); shift ;;
     *)
-      [[ " ${parts[*]} " == *" $1 "* ]] || { sed -n '3,/^set/p' "$0" | grep '^#' >&2; exit 2; }
+      [[ " ${parts[*]} pvh " == *" $1 "* ]] || { sed -n '3,/^set/p' "$0" | grep '^#' >&2; exit 2; }
       chosen+=("$1")
       ;;
   esac
@@ -71,7 +71,14 @@ run_fs() {
   SIVC_BUILD=$lab_work/far bats_files "${options[@]}" "${files[@]/%/.bats}"
 }
 
+# Linux cannot suspend a guest in which a process waits for the answer to a FUSE request: seen with
+# 6.1, "1 tasks refusing to freeze".  The test that needs it is not run.
+run_restart() {
+  bats_files --filter 'rebooted|without sivcfs' "$xen/restart.bats"
+}
+
 run_pvh() {
+  # shellcheck disable=SC2016 # for dom0's shell
   "$xen/on" 0 'for i in 1 2 3; do xl destroy sivc-u$i; domain_create $i pvh; done
     for i in 1 2 3; do domain_wait $i; done' || return
   GUEST_TYPE=pvh bats_files "$xen/messages.bats" "$xen/hostile.bats"
@@ -80,7 +87,7 @@ run_pvh() {
 run_part() {
   local start=$SECONDS status=0
   case $1 in
-    fs | pvh) "run_$1" || status=$? ;;
+    fs | restart | pvh) "run_$1" || status=$? ;;
     *) bats_files "$xen/$1.bats" || status=$? ;;
   esac
   echo "# $1 took $((SECONDS - start)) s"
@@ -102,8 +109,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 if [[ ! ${SIVC_BUILD:-} ]]; then
   export SIVC_BUILD=$work/build
-  meson setup "$SIVC_BUILD" "$repo" --werror >"$work/build.log" &&
-    ninja -C "$SIVC_BUILD" >>"$work/build.log" || { cat "$work/build.log"; exit 1; }
+  if ! { meson setup "$SIVC_BUILD" "$repo" --werror && ninja -C "$SIVC_BUILD"; } >"$work/build.log"; then
+    cat "$work/build.log"
+    exit 1
+  fi
 fi
 programs=("$SIVC_BUILD"/src/sivcfs "$SIVC_BUILD"/tests/xen/{hostile,pingpong,flood}
   "$SIVC_BUILD"/tests/{await,fileop})
@@ -113,6 +122,6 @@ mkdir -p "$lab_results"
 status=0
 "$xen/lab" -n "$guests" -t 1700 "${lab_options[@]}" "${programs[@]/#/-b}" \
   "-f$SIVC_BUILD/tests/xen/far_fuse.so:/usr/lib/x86_64-linux-gnu/far_fuse.so" \
-  "$xen/run.sh" || status=$?
+  bash "$xen/run.sh" || status=$?
 "$xen/report.sh" "$lab_results" | sed 's/^/# /'
 exit "$status"
