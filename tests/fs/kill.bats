@@ -152,6 +152,7 @@ sleeps() {
   # one read, which here is one message.
   local kills=0
   while kill -0 "${job_pid[writer]}" 2> /dev/null; do
+    rm -f reader.out # that of the one before: its successor is killed when it has one
     start reader cat 1/inbox
     eventually test -s reader.out
     ends_by KILL reader
