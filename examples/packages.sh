@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # packages.sh: the Debian packages that sivcfs needs, and how to get those that are missing.
-# Sourced by quickstart.sh and tests/run.sh.
+# Sourced by quickstart.sh and the tests.
 
 # To build and mount it.
 # shellcheck disable=SC2034 # used by those who source this

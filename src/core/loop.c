@@ -8,9 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOP_BATCH    16
-#define NSEC_PER_SEC  1000000000ull
-#define NSEC_PER_MSEC 1000000ull
+#define LOOP_BATCH   16
+#define NSEC_PER_SEC 1000000000ull
 
 uint64_t loop_now(void)
 {

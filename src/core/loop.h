@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#define NSEC_PER_MSEC 1000000ull
+
 struct loop_fd {
 	int fd;
 	void (*fn)(void *data);

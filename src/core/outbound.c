@@ -34,8 +34,6 @@
  */
 #define PIECE_PART 4
 
-#define NSEC_PER_MSEC 1000000ull
-
 static int outbound_update(struct outbound *out);
 static void outbound_run(struct outbound *out);
 

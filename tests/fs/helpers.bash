@@ -24,6 +24,9 @@ sanitized=${SIVC_SANITIZED:-0}
 patience=$((sanitized ? 60 : 20)) # seconds that no single step of a test may take
 ordinary_user=nobody
 
+# shellcheck source=tests/says.bash
+. "$repo/tests/says.bash"
+
 export AWAIT_SECONDS=$patience
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-$((sanitized ? 300 : 120))}
 
@@ -44,20 +47,6 @@ setup() {
 
 # --- What a test says -----------------------------------------------------------------------------
 
-# same IS SHOULD_BE: the two strings are equal.
-same() {
-  [[ $1 == "$2" ]] && return 0
-  printf 'is:        %q\nshould be: %q\n' "$1" "$2"
-  return 1
-}
-
-# like IS PATTERN: the string contains a match of the extended regular expression.
-like() {
-  [[ $1 =~ $2 ]] && return 0
-  printf 'is:         %q\nshould have: %q\n' "$1" "$2"
-  return 1
-}
-
 # fails COMMAND...: it must end with another status than 0, and not by a signal or a time limit.
 fails() {
   local status=0
@@ -77,16 +66,18 @@ op() {
   limit "$build/tests/fileop" "$@"
 }
 
-# eventually COMMAND...: until it succeeds.  For what no event tells of.
-eventually() {
-  local deadline=$((SECONDS + patience))
-  until "$@"; do
-    if ((SECONDS >= deadline)); then
-      echo "did not come true: $*"
-      return 1
-    fi
-    sleep 0.01
-  done
+# refused PATTERN OPTION...: mounting fails with a message that matches, and leaves nothing.
+refused() {
+  local pattern=$1 options
+  shift
+  options=$(IFS=,; echo "$*")
+  mkdir -p refused
+  run limit "$sivcfs" local refused -f -o "$options"
+  ((status > 0 && status < 124))
+  like "$output" "$pattern"
+  # One clear line, and not a screen of help.
+  (($(wc -l <<< "$output") <= 3))
+  same "$(mounts_here | grep refused)" ""
 }
 
 # as_user COMMAND...: as an ordinary user of this machine.

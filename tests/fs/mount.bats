@@ -3,20 +3,6 @@
 
 load helpers
 
-# refused PATTERN OPTION...: mounting domain 1 fails with a message that matches, and leaves nothing.
-refused() {
-  local pattern=$1 options
-  shift
-  options=$(IFS=,; echo "$*")
-  mkdir -p refused
-  run limit "$sivcfs" local refused -f -o "$options"
-  ((status > 0 && status < 124))
-  like "$output" "$pattern"
-  # One clear line, and not a screen of help.
-  (($(wc -l <<< "$output") <= 3))
-  same "$(mounts_here | grep refused)" ""
-}
-
 # pid_of DIRECTORY: the sivcfs that serves it, and is not our child.
 daemon_of() {
   local pid

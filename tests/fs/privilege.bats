@@ -31,18 +31,6 @@ user_directory() {
   chmod 0777 log
 }
 
-# refused PATTERN OPTION...: mounting fails with a message that matches; DIRECTORY is hv.
-refused() {
-  local pattern=$1 options
-  shift
-  options=$(IFS=,; echo "$*")
-  mkdir -p refused
-  run limit "$sivcfs" local refused -f -o "$options"
-  ((status > 0 && status < 124))
-  like "$output" "$pattern"
-  same "$(mounts_here | grep refused)" ""
-}
-
 # --- What is given up ---
 
 @test "sivcfs has no capabilities, cannot get any, and has its filter" {

@@ -16,18 +16,10 @@ repo=${fuzz%/tests/fuzz}
 core=$repo/src/core
 seconds=${FUZZ_SECONDS:-60}
 
-need() {
-  local missing=()
-  command -v clang > /dev/null || missing+=(clang)
-  command -v pkg-config > /dev/null || missing+=(pkg-config)
-  pkg-config --exists fuse3 2> /dev/null || missing+=(libfuse3-dev)
-  [[ -e /usr/include/uthash.h ]] || missing+=(uthash-dev)
-  [[ ${#missing[@]} -eq 0 ]] && return
-  apt-get update -qq > /dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "${missing[@]}" > /dev/null
-}
+# shellcheck source=examples/packages.sh
+. "$repo/examples/packages.sh"
 
-need
+need_packages clang libclang-rt-dev libc6-dev pkgconf libfuse3-dev uthash-dev
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 

@@ -19,18 +19,10 @@ repo=${model%/tests/model}
 core=$repo/src/core
 switches=${MODEL_SWITCHES:-2}
 
-need() {
-  local missing=() command package
-  for command in gcc:gcc spin:spin; do
-    package=${command#*:}
-    command -v "${command%:*}" > /dev/null || missing+=("$package")
-  done
-  [[ ${#missing[@]} -eq 0 ]] && return
-  apt-get update -qq > /dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "${missing[@]}" > /dev/null
-}
+# shellcheck source=examples/packages.sh
+. "$repo/examples/packages.sh"
 
-need
+need_packages gcc libc6-dev spin uthash-dev
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 

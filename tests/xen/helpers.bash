@@ -13,6 +13,8 @@ set -euo pipefail
 
 # shellcheck source=tests/xen/guests.bash
 . "$(dirname "${BASH_SOURCE[0]}")/guests.bash"
+# shellcheck source=tests/says.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../says.bash"
 
 # Seconds that no single step may take.  The lab is emulated, perhaps on a busy machine.
 patience=90
@@ -31,29 +33,6 @@ teardown() {
     unmount_in "$domain" || bad=1
   done
   return "$bad"
-}
-
-# same IS SHOULD_BE: the two strings are equal.
-same() {
-  [[ $1 == "$2" ]] && return 0
-  printf 'is:        %q\nshould be: %q\n' "$1" "$2"
-  return 1
-}
-
-# like IS PATTERN: the string contains a match of the extended regular expression.
-like() {
-  [[ $1 =~ $2 ]] && return 0
-  printf 'is:          %q\nshould have: %q\n' "$1" "$2"
-  return 1
-}
-
-# eventually COMMAND...: until it succeeds.  For what no event tells of.
-eventually() {
-  local deadline=$((SECONDS + patience))
-  until "$@"; do
-    ((SECONDS < deadline)) || { echo "did not come true: $*"; return 1; }
-    sleep 0.1
-  done
 }
 
 # id N: its domain id, kept until forget_id N.
