@@ -19,6 +19,7 @@
 #include <sys/random.h>
 #include <syslog.h>
 
+#include "container_of.h"
 #include "core.h"
 #include "inbound.h"
 #include "outbound.h"
@@ -126,7 +127,7 @@ bool endpoint_rest(struct sivc_endpoint *ep)
 
 static void on_again(struct loop_timer *timer)
 {
-	endpoint_serve((void *)((char *)timer - offsetof(struct sivc_endpoint, again)));
+	endpoint_serve(container_of(timer, struct sivc_endpoint, again));
 }
 
 /* Those who wait are served again soon. */

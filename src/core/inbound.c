@@ -9,6 +9,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "container_of.h"
 #include "shared.h"
 
 /*
@@ -740,7 +741,7 @@ uint64_t inbound_queued(struct inbound *in, uint32_t *next)
 
 static void on_penalty(struct loop_timer *timer)
 {
-	struct inbound *in = (void *)((char *)timer - offsetof(struct inbound, penalty));
+	struct inbound *in = container_of(timer, struct inbound, penalty);
 
 	in->spurious = 0;
 	abandoned_forget(in);

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <syslog.h>
 
+#include "container_of.h"
 #include "shared.h"
 
 /* What SIVC_NODE_FORMAT writes. */
@@ -150,7 +151,7 @@ free_port:
 
 static void on_unsettled(struct loop_timer *timer)
 {
-	outbound_run((void *)((char *)timer - offsetof(struct outbound, settle)));
+	outbound_run(container_of(timer, struct outbound, settle));
 }
 
 /* R is changing the page, or has lost its CPU while it did: nothing is known until it is done. */
@@ -568,7 +569,7 @@ static void on_out_events(void *data)
 
 static void on_penalty(struct loop_timer *timer)
 {
-	struct outbound *out = (void *)((char *)timer - offsetof(struct outbound, penalty));
+	struct outbound *out = container_of(timer, struct outbound, penalty);
 
 	out->spurious = 0;
 	outbound_run(out);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "container_of.h"
 #include "core.h"
 
 #define RETRY_MS 1000
@@ -44,7 +45,7 @@ static void renew(struct sivc *sivc, struct hv *hv)
 
 static void on_reopen(struct loop_timer *timer)
 {
-	struct sivc *sivc = (void *)((char *)timer - offsetof(struct sivc, reopen));
+	struct sivc *sivc = container_of(timer, struct sivc, reopen);
 	struct hv *hv;
 
 	if (hv_open(&sivc->config, &hv) < 0) /* it has said why */

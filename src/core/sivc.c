@@ -11,6 +11,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "container_of.h"
 #include "core.h"
 
 #define NSEC_PER_USEC 1000ull
@@ -325,8 +326,7 @@ struct blocking_send {
 
 static void send_done(struct sivc_sending *sending, int error)
 {
-	struct blocking_send *b =
-		(void *)((char *)sending - offsetof(struct blocking_send, sending));
+	struct blocking_send *b = container_of(sending, struct blocking_send, sending);
 
 	b->done = true;
 	b->error = error;
@@ -366,8 +366,7 @@ struct blocking_receive {
 
 static void receive_ready(struct sivc_waiter *waiter)
 {
-	struct blocking_receive *b =
-		(void *)((char *)waiter - offsetof(struct blocking_receive, waiter));
+	struct blocking_receive *b = container_of(waiter, struct blocking_receive, waiter);
 
 	b->ready = true;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "container_of.h"
 #include "core.h"
 #include "inbound.h"
 #include "outbound.h"
@@ -225,7 +226,7 @@ static int enforce(struct sivc_endpoint *ep)
 
 static void on_names_timer(struct loop_timer *timer)
 {
-	enforce((void *)((char *)timer - offsetof(struct sivc_endpoint, names_timer)));
+	enforce(container_of(timer, struct sivc_endpoint, names_timer));
 }
 
 static void on_names(void *data)

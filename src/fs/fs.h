@@ -37,9 +37,8 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "container_of.h"
 #include "mounter.h"
-
-#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 struct held;
 struct log;

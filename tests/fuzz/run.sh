@@ -25,7 +25,7 @@ trap 'rm -rf "$dir"' EXIT
 
 read -ra fuse <<< "$(pkg-config --cflags fuse3)"
 flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 '-fsanitize=fuzzer,address,undefined'
-  -fno-sanitize-recover=all -I "$repo/include" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs")
+  -fno-sanitize-recover=all -I "$repo/include" -I "$repo/src" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs")
 # A target that includes one .c file calls little of what that file calls.
 part=(-ffunction-sections -no-pie '-Wl,--gc-sections,-z,lazy'
   '-Wl,--unresolved-symbols=ignore-all')

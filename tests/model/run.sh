@@ -26,7 +26,7 @@ need_packages gcc libc6-dev spin uthash-dev
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-include=(-I "$repo/include" -I "$repo/src/hv" -I "$repo/tests/fuzz")
+include=(-I "$repo/include" -I "$repo/src" -I "$repo/src/hv" -I "$repo/tests/fuzz")
 flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 -Wall -Wextra)
 # libsivc gets its memory from an arena, and lets the other side go on where it would sleep.
 hooks=(-include "$model/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
