@@ -178,11 +178,9 @@ static int follow_permission(struct outbound *out)
 	return r == -EINVAL ? -EPROTO : r;
 }
 
-/* What the page says is read again, and followed. */
-static void follow_page(struct outbound *out)
+/* What the page said when it was read (page_read: r) is followed. */
+static void follow_view(struct outbound *out, int r)
 {
-	int r = page_read(out->page, out->page_nonce, &out->view);
-
 	if (r == -EAGAIN) {
 		if (out->error != -EPROTO) /* one that did not settle in its time stays so */
 			page_unsettled(out);
@@ -201,6 +199,11 @@ static void follow_page(struct outbound *out)
 		ring_unlink(out);
 	out->state = r < 0 ? OUTBOUND_PAGE : OUTBOUND_LINKED;
 	out->error = r;
+}
+
+static void follow_page(struct outbound *out)
+{
+	follow_view(out, page_read(out->page, out->page_nonce, &out->view));
 }
 
 /* The node. */
@@ -234,7 +237,10 @@ static int page_link(struct outbound *out, uint32_t ref, uint64_t nonce)
 	r = hv_map(out->ep->sivc->hv, out->domid, 1, &ref, false, NULL, &page);
 	if (r < 0) /* a node that a killed process left names nothing that can be mapped: no page */
 		return r == -EINVAL ? 0 : r;
-	if (page_read(page, nonce, &out->view) == -ESTALE) {
+	/* Odd, as that of no settled page: one that is not settled now is read again. */
+	out->view.seq = 1;
+	r = page_read(page, nonce, &out->view);
+	if (r == -ESTALE) {
 		hv_unmap(out->ep->sivc->hv, page, 1);
 		return 0;
 	}
@@ -243,7 +249,7 @@ static int page_link(struct outbound *out, uint32_t ref, uint64_t nonce)
 	out->page_nonce = nonce;
 	out->state = OUTBOUND_PAGE;
 	out->error = -EACCES;
-	follow_page(out);
+	follow_view(out, r);
 	return 0;
 }
 

@@ -256,6 +256,37 @@ static bool seq_is_odd_for_ever(void)
 	return true;
 }
 
+/* Another process of the receiver is met while it changes its page, which then says what the page
+ * before it said at the same place. */
+static bool first_seen_unsettled(int ms)
+{
+	struct scene s;
+
+	CHECK(scene_serve(&s));
+	s.x.seq = 0;
+	attacker_serve(&s.x, VICTIM);
+	CHECK_IS(s.x.seq, s.victim.ep->outbounds->view.seq);
+	s.x.page->seq = s.x.seq - 1;
+	house_run(&s.victim); /* its watch fires */
+	CHECK_IS(send_to_attacker(&s), -EAGAIN);
+	house_live(&s.victim, ms);
+	CHECK_IS(send_to_attacker(&s), ms > 0 ? -EPROTO : -EAGAIN);
+	s.x.page->seq = s.x.seq;
+	CHECK_IS(send_to_attacker(&s), 0);
+	scene_close(&s);
+	return true;
+}
+
+static bool unsettled_at_first_sight(void)
+{
+	return first_seen_unsettled(0);
+}
+
+static bool unsettled_too_long_at_first_sight(void)
+{
+	return first_seen_unsettled(1100);
+}
+
 /* The ring. */
 
 static bool index_is_breach(void (*spoil)(struct attacker *x))
@@ -574,6 +605,10 @@ int main(void)
 	holds("a ring that is one page many times does us no harm", aliased_references);
 	holds("a sequence number that is odd for ever is an error, and no hang",
 		seq_is_odd_for_ever);
+	holds("a page that is being changed when it is first seen is followed when it has settled",
+		unsettled_at_first_sight);
+	holds("also if that took so long that it was taken for hostile",
+		unsettled_too_long_at_first_sight);
 	holds("a receiver that has read what was not sent is in breach", index_ahead);
 	holds("a receiver whose index runs backwards is in breach", index_behind);
 	holds("a receiver that gives back parts of units gets aligned frames", index_unaligned);
