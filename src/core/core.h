@@ -29,8 +29,12 @@ struct sivc {
 	char name[HV_NAME_MAX + 1];
 	uint32_t ring;    /* bytes */
 	uint32_t max_msg; /* bytes */
-	uint32_t spin;    /* microseconds */
 	LIST_HEAD(, sivc_endpoint) endpoints;
+
+	/* Looking for work before sleeping: sivc.c. */
+	bool may_spin;     /* there is another processor to give us work */
+	uint32_t spin;     /* microseconds; 0: only in the middle of a long message */
+	uint64_t spin_now; /* ns; what has been worth it lately */
 };
 
 /*
@@ -45,6 +49,7 @@ TAILQ_HEAD(waiters, sivc_waiter);
 struct inbound;
 struct outbound;
 TAILQ_HEAD(inbounds, inbound);
+TAILQ_HEAD(outbounds, outbound);
 
 /* Written by endpoint.c unless another file is named. */
 struct sivc_endpoint {
@@ -77,6 +82,7 @@ struct sivc_endpoint {
 	struct loop_fd *out_handle; /* NULL: nobody waits to send */
 	struct outbound *outbounds; /* hash by domid */
 	unsigned int sending;       /* outbounds at which somebody waits */
+	struct outbounds out_lookout; /* had no room a moment ago, and are not asked to signal */
 
 	/* Since the endpoint was opened. */
 	uint64_t in_wakeups;  /* in_events woke us */
@@ -102,9 +108,14 @@ bool endpoint_serve(struct sivc_endpoint *ep);
 /* A domain has broken the protocol: those who wait for it are told, from the loop. */
 void endpoint_breached(struct sivc_endpoint *ep);
 
-/* Looks at those on the lookout; true: somebody was served.  (sivc_wait, spinning) */
+/*
+ * While this process spins, some of whom it waits for are on the lookout: not asked to signal, but
+ * looked at all the time.
+ */
+bool endpoint_on_lookout(const struct sivc_endpoint *ep); /* somebody is */
+/* Looks at them; true: there was something to do. */
 bool endpoint_look_out(struct sivc_endpoint *ep);
-/* Nobody is on the lookout any more, all are asked to signal; true: somebody was served. */
+/* Nobody is on the lookout any more, all are asked to signal; true: there was something to do. */
 bool endpoint_rest(struct sivc_endpoint *ep);
 
 /* table.c.  A domain that was opened by number is one that `allow *` is about. */

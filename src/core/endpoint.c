@@ -87,7 +87,9 @@ static void put_to_sleep(struct inbound *in)
 /* The same, unless this process is about to spin. */
 static void put_aside(struct inbound *in)
 {
-	if (in->ep->sivc->spin > 0 && inbound_empty(in))
+	const struct sivc *sivc = in->ep->sivc;
+
+	if (sivc->may_spin && (sivc->spin > 0 || inbound_flows(in)) && inbound_empty(in))
 		inbound_queue(in, INBOUND_LOOKOUT);
 	else
 		put_to_sleep(in);
@@ -105,24 +107,33 @@ static void look_out(struct sivc_endpoint *ep)
 	}
 }
 
-bool endpoint_look_out(struct sivc_endpoint *ep)
+bool endpoint_on_lookout(const struct sivc_endpoint *ep)
 {
-	if (ep->waiting == 0)
-		return false;
-	look_out(ep);
-	return endpoint_serve(ep);
+	return (ep->waiting > 0 && !TAILQ_EMPTY(&ep->lookout)) || !TAILQ_EMPTY(&ep->out_lookout);
 }
 
+bool endpoint_look_out(struct sivc_endpoint *ep)
+{
+	bool sent = outbound_look_out(ep);
+
+	if (ep->waiting == 0)
+		return sent;
+	look_out(ep);
+	return endpoint_serve(ep) || sent;
+}
+
+/* Serving may put one on the lookout again: a piece of a long message came, and the next did not. */
 bool endpoint_rest(struct sivc_endpoint *ep)
 {
 	struct inbound *in;
-	bool found = false;
+	bool served = outbound_rest(ep);
 
 	while ((in = TAILQ_FIRST(&ep->lookout)) != NULL) {
 		put_to_sleep(in);
-		found = found || in->state == INBOUND_READY;
+		if (in->state == INBOUND_READY)
+			served = endpoint_serve(ep) || served;
 	}
-	return found && endpoint_serve(ep);
+	return served;
 }
 
 static void on_again(struct loop_timer *timer)
@@ -479,6 +490,7 @@ int sivc_endpoint_open(
 	acl_init(&ep->acl);
 	TAILQ_INIT(&ep->ready);
 	TAILQ_INIT(&ep->lookout);
+	TAILQ_INIT(&ep->out_lookout);
 	TAILQ_INIT(&ep->waiters);
 	LIST_INSERT_HEAD(&sivc->endpoints, ep, link);
 	r = serve(ep, holder);

@@ -21,6 +21,12 @@
 #define ABANDONED_MAX  8
 #define ABANDONED_MS   1000 /* at most */
 
+/*
+ * Bytes that a turn must bring on the average for us to spin until the next piece.  An honest sender
+ * brings a quarter of the smallest ring or more; one that would keep us busy with crumbs does not.
+ */
+#define FLOW_LEAST 512
+
 /* How many revoked rings one domain can leave here unread. */
 #define KEPT_MAX 2
 
@@ -761,6 +767,12 @@ bool inbound_empty(struct inbound *in)
 	/* A breach is for whoever reads to find. */
 	return !something_taken(in) &&
 	       (!in->data || (ring_rx_look(&in->rx) == 0 && in->rx.prod == in->rx.cons));
+}
+
+bool inbound_flows(const struct inbound *in)
+{
+	return in->partial && in->abandoned == 0 &&
+	       in->partial->length >= (uint64_t)in->partial_turns * FLOW_LEAST;
 }
 
 bool inbound_sleep(struct inbound *in)

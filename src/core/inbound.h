@@ -119,6 +119,9 @@ uint64_t inbound_queued(struct inbound *in, uint32_t *next);
 /* The ring is empty: asks for a signal.  False: it is not empty (any more). */
 bool inbound_sleep(struct inbound *in);
 bool inbound_empty(struct inbound *in); /* nothing new has come since the last look */
+/* In the middle of a long message, of which every turn has brought a fair piece: look out for the
+ * rest. */
+bool inbound_flows(const struct inbound *in);
 void inbound_queue(struct inbound *in, enum inbound_state state); /* at the end of that queue */
 
 #endif

@@ -581,10 +581,19 @@ static void on_penalty(struct loop_timer *timer)
 	outbound_run(out);
 }
 
+static void leave_lookout(struct outbound *out)
+{
+	if (out->lookout)
+		TAILQ_REMOVE(&out->ep->out_lookout, out, lookout_link);
+	out->lookout = false;
+}
+
 static void waiting_update(struct outbound *out)
 {
 	bool waiting = !TAILQ_EMPTY(&out->sendings) || !TAILQ_EMPTY(&out->waiters);
 
+	if (!waiting)
+		leave_lookout(out);
 	if (waiting != out->waiting)
 		out->ep->sending += waiting ? 1u : -1u;
 	out->waiting = waiting;
@@ -617,6 +626,20 @@ static bool sleep_for_room(struct outbound *out)
 		hv_port_unmask(out->port);
 	}
 	return sleep;
+}
+
+/* The same; in the middle of a long message or a batch without asking yet: this process will spin. */
+static bool look_for_room(struct outbound *out)
+{
+	const struct sivc_sending *s = TAILQ_FIRST(&out->sendings);
+
+	if (!out->ep->sivc->may_spin || out->state != OUTBOUND_LINKED || !s ||
+		(s->offset == 0 && s->sent == 0))
+		return sleep_for_room(out);
+	if (!out->lookout)
+		TAILQ_INSERT_TAIL(&out->ep->out_lookout, out, lookout_link);
+	out->lookout = true;
+	return true;
 }
 
 static void serve_sendings(struct outbound *out)
@@ -665,6 +688,7 @@ static void outbound_run(struct outbound *out)
 
 	if (out->running || !out->waiting)
 		return;
+	leave_lookout(out);
 	out->running = true;
 	do {
 		if (++changes > CHANGES_MAX)
@@ -673,8 +697,46 @@ static void outbound_run(struct outbound *out)
 		if (TAILQ_EMPTY(&out->sendings))
 			serve_waiters(out);
 		waiting_update(out);
-	} while (out->waiting && !sleep_for_room(out));
+	} while (out->waiting && !look_for_room(out));
 	out->running = false;
+}
+
+/* What R has done since decides how it goes on; whatever that is, outbound_run finds out. */
+static bool something_new(struct outbound *out)
+{
+	uint32_t need = need_least(out), room;
+
+	return ring_tx_room(&out->tx, need, &room) < 0 || room >= need ||
+	       !page_unchanged(out->page, &out->view) || receiver_ended(out);
+}
+
+bool outbound_look_out(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+	bool found = false;
+
+	for (out = TAILQ_FIRST(&ep->out_lookout); out && !found; out = next) {
+		next = TAILQ_NEXT(out, lookout_link);
+		found = out->state != OUTBOUND_LINKED || something_new(out);
+		if (found)
+			outbound_run(out);
+	}
+	return found;
+}
+
+bool outbound_rest(struct sivc_endpoint *ep)
+{
+	struct outbound *out;
+	bool found = false;
+
+	while ((out = TAILQ_FIRST(&ep->out_lookout)) != NULL) {
+		leave_lookout(out);
+		if (sleep_for_room(out))
+			continue;
+		outbound_run(out);
+		found = true;
+	}
+	return found;
 }
 
 static int wait_start(struct sivc_endpoint *ep)
@@ -731,6 +793,7 @@ void outbound_free_all(struct sivc_endpoint *ep)
 			s->outbound = NULL;
 		TAILQ_FOREACH (w, &out->waiters, link)
 			w->list = NULL;
+		leave_lookout(out);
 		loop_timer_cancel(&ep->sivc->loop, &out->settle);
 		loop_timer_cancel(&ep->sivc->loop, &out->penalty);
 		hv_watch_free(out->watch);
@@ -841,7 +904,7 @@ int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sendin
 		if (r < 0)
 			return r;
 		TAILQ_INSERT_TAIL(&out->sendings, s, link);
-		if (TAILQ_FIRST(&out->sendings) != s || sleep_for_room(out)) {
+		if (TAILQ_FIRST(&out->sendings) != s || look_for_room(out)) {
 			s->outbound = out;
 			waiting_update(out);
 			return -EINPROGRESS;

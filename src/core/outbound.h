@@ -14,7 +14,9 @@
  * says is copied and checked, and its worst effect is that we cannot send to R.
  *
  * Those who wait to send stand in line (`sendings`), then those who poll (`waiters`).  The port is
- * unmasked, and out_events in the loop, only while somebody does.
+ * unmasked, and out_events in the loop, only while somebody does.  In the middle of a message that
+ * is longer than the ring, R makes room at any moment: then it is not asked for a signal before
+ * this process has looked for that a while (the lookout; sivc.c: spin).
  */
 #ifndef SIVC_OUTBOUND_H
 #define SIVC_OUTBOUND_H
@@ -69,6 +71,8 @@ struct outbound {
 	struct waiters waiters;
 	bool waiting; /* counted in ep->sending */
 	bool running; /* outbound_run is */
+	bool lookout; /* in ep->out_lookout: R is not asked to signal, but looked at all the time */
+	TAILQ_ENTRY(outbound) lookout_link;
 
 	/* Counters. */
 	uint64_t messages;
@@ -85,5 +89,9 @@ void outbound_free_all(struct sivc_endpoint *ep);
 void outbound_suspend_all(struct sivc_endpoint *ep);
 int outbound_resume_all(struct sivc_endpoint *ep);
 void outbound_wait_cancel(struct sivc_waiter *waiter);
+
+/* As endpoint_look_out and endpoint_rest. */
+bool outbound_look_out(struct sivc_endpoint *ep);
+bool outbound_rest(struct sivc_endpoint *ep);
 
 #endif

@@ -16,6 +16,10 @@
 
 #define NSEC_PER_USEC 1000ull
 
+/* How long to look for the other side in the middle of a message, and the shortest look there is. */
+#define SPIN_MESSAGE 200 /* microseconds */
+#define SPIN_LEAST   5  /* the same */
+
 static void log_nothing(void *data, int priority, const char *message)
 {
 	(void)data;
@@ -90,13 +94,21 @@ static char *copy_string(const char *string, bool *failed)
 	return copy;
 }
 
+/* ns */
+static uint64_t spin_most(const struct sivc *sivc)
+{
+	return (sivc->spin > 0 ? sivc->spin : SPIN_MESSAGE) * NSEC_PER_USEC;
+}
+
 static int copy_config(struct sivc *sivc, const struct sivc_config *config)
 {
 	bool failed = false;
 
 	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
 	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
-	sivc->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? config->spin : 0;
+	sivc->may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	sivc->spin = sivc->may_spin ? config->spin : 0;
+	sivc->spin_now = spin_most(sivc);
 	sivc->config = (struct hv_config){
 		.backend = copy_string(config->backend, &failed),
 		.dir = copy_string(config->dir, &failed),
@@ -197,10 +209,40 @@ int sivc_dispatch(struct sivc *sivc)
 	return r > 0 || r == -EINTR ? 0 : r;
 }
 
-/* Looks for work until there is some or the time is over.  Returns how much there was. */
-static int spin(struct sivc *sivc)
+/*
+ * Spinning.  It pays if what is waited for comes sooner than a sleeping process could be woken, and
+ * takes a processor from those who are to bring it if not.  So the time is what has been worth it:
+ * shorter, down to nothing, while waits turn out to be longer than the longest spin, and longer
+ * again as soon as they are short (as KVM does before it halts a processor).
+ */
+static void spin_learn(struct sivc *sivc, uint64_t waited)
 {
-	uint64_t end = loop_now() + sivc->spin * NSEC_PER_USEC;
+	uint64_t most = spin_most(sivc), least = SPIN_LEAST * NSEC_PER_USEC;
+
+	if (waited > most) {
+		sivc->spin_now = sivc->spin_now / 2 < least ? 0 : sivc->spin_now / 2;
+	} else {
+		sivc->spin_now = 2 * sivc->spin_now > least ? 2 * sivc->spin_now : least;
+		sivc->spin_now = sivc->spin_now < most ? sivc->spin_now : most;
+	}
+}
+
+/* Is there anything to look for? */
+static bool spins(const struct sivc *sivc)
+{
+	const struct sivc_endpoint *ep;
+
+	if (sivc->spin > 0)
+		return true;
+	LIST_FOREACH (ep, &sivc->endpoints, link)
+		if (endpoint_on_lookout(ep))
+			return true;
+	return false;
+}
+
+/* Looks for work until there is some or the time is over.  Returns how much there was. */
+static int spin(struct sivc *sivc, uint64_t end)
+{
 	struct sivc_endpoint *ep;
 	int r;
 
@@ -214,16 +256,29 @@ static int spin(struct sivc *sivc)
 	return r;
 }
 
+/* What came at the last moment is no reason to sleep. */
+static int rest_and_sleep(struct sivc *sivc, int timeout_ms)
+{
+	return loop_run(&sivc->loop, rest(sivc) ? 0 : timeout_ms);
+}
+
+static int spin_and_sleep(struct sivc *sivc, int timeout_ms)
+{
+	uint64_t start = loop_now();
+	int r = sivc->spin_now > 0 ? spin(sivc, start + sivc->spin_now) : 0;
+
+	if (r != 0)
+		return r;
+	r = rest_and_sleep(sivc, timeout_ms);
+	spin_learn(sivc, loop_now() - start);
+	return r;
+}
+
 int sivc_wait(struct sivc *sivc, int timeout_ms)
 {
-	int r = sivc->spin > 0 && timeout_ms != 0 ? spin(sivc) : 0;
+	int r = timeout_ms != 0 && spins(sivc) ? spin_and_sleep(sivc, timeout_ms)
+					       : rest_and_sleep(sivc, timeout_ms);
 
-	if (r == 0) {
-		/* What came at the last moment is no reason to sleep. */
-		if (rest(sivc))
-			timeout_ms = 0;
-		r = loop_run(&sivc->loop, timeout_ms);
-	}
 	return r > 0 ? 0 : r;
 }
 

@@ -167,6 +167,20 @@ mount_floor() {
   "$build/tests/bench/floorfs" "$1" "$work/$1"
 }
 
+# server_of MOUNTPOINT: the sivcfs that answers there.  The process that will unmount it has the same
+# arguments, and another name.
+server_of() {
+  local pid
+
+  for pid in $(pgrep -x sivcfs); do
+    if grep -qzxF -- "$1" "/proc/$pid/cmdline"; then
+      echo "$pid"
+      return
+    fi
+  done
+  die "no sivcfs serves $1"
+}
+
 # Two mounts that permit each other, in $work/NAME/1 and $work/NAME/2.
 mount_pair() {
   local name=$1 options=${2:+,$2} i
@@ -203,7 +217,7 @@ pair_arguments() {
   arguments+=(--send-a "$at/1/peers/2" --receive-a "$at/1/inbox"
     --send-b "$at/2/peers/1" --receive-b "$at/2/inbox")
   for i in 1 2; do
-    arguments+=(--server "$(pgrep -n -f -- "sivcfs local $at/$i ")")
+    arguments+=(--server "$(server_of "$at/$i")")
   done
 }
 
@@ -271,7 +285,7 @@ senders_once() {
   mkdir -p "$at/hv" "$at/mount"
   "$sivcfs" local "$at/mount" -o "dir=$at/hv,domid=1"
   line=$("$build/tests/bench/senders" --mount "$at/mount" --dir "$at/hv" --domid 1 --ms "$ms" \
-    --receiver "$(pgrep -n -f -- "sivcfs local $at/mount ")" --senders "$count" "$@") ||
+    --receiver "$(server_of "$at/mount")" --senders "$count" "$@") ||
     die "$count senders: see above"
   printf '%s\t%s\n' "$run" "$line" >> "$results/senders.tsv"
   umount "$at/mount"

@@ -8,13 +8,15 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <sivc/sivc.h>
 
 #include "tap.h"
 
-#define RING 4096u
+#define RING          4096u
+#define LONG_MESSAGES 200
 
 static uint32_t spin; /* of the domains that are opened next */
 
@@ -329,6 +331,50 @@ static void test_waiters(void)
 	world_deinit(&w);
 }
 
+/* Domain 3, a process of its own. */
+static _Noreturn void send_long(const struct world *w, char *message, size_t length)
+{
+	struct sivc *sivc = domain_open(w->dir, 3, NULL);
+	struct sivc_endpoint *ep;
+	int r = sivc ? sivc_endpoint_open(sivc, "default", NULL, &ep) : -1;
+
+	for (int i = 0; r == 0 && i < LONG_MESSAGES; i++) {
+		memset(message, i, length);
+		r = sivc_send(ep, 2, message, length, 0);
+	}
+	sivc_close(sivc);
+	_exit(r != 0);
+}
+
+/*
+ * Both sides look out for each other in the middle of a message, and go to sleep when that takes
+ * too long: nobody may miss the moment in which the other one goes on.
+ */
+static void test_long_messages(void)
+{
+	static char message[16 * RING], received[16 * RING];
+	struct world w;
+	int status, whole = 0;
+	pid_t pid;
+
+	world_init(&w);
+	sivc_permit(w.eb, 3);
+	pid = fork();
+	if (pid == 0)
+		send_long(&w, message, sizeof(message));
+	for (int i = 0; i < LONG_MESSAGES; i++) {
+		ssize_t n = sivc_receive(w.eb, 3, received, sizeof(received), NULL, 0);
+
+		memset(message, i, sizeof(message));
+		whole += n == sizeof(message) && memcmp(message, received, (size_t)n) == 0;
+	}
+	is(whole, LONG_MESSAGES,
+		spin ? "messages longer than the ring come whole to one who spins"
+		     : "messages longer than the ring come whole, in a row");
+	is(waitpid(pid, &status, 0) == pid ? status : -1, 0, "their sender was told so");
+	world_deinit(&w);
+}
+
 static void test_acl_text(void)
 {
 	struct world w;
@@ -397,11 +443,13 @@ int main(void)
 	test_waiting_sender();
 	test_many();
 	test_waiters();
+	test_long_messages();
 	test_acl_text();
 	test_bad_settings();
 	spin = 50;
 	test_order();
 	test_turns();
 	test_waiters();
+	test_long_messages();
 	return done_testing();
 }
