@@ -79,9 +79,9 @@ struct sivc_endpoint {
 
 	/* Sending: outbound.c. */
 	struct hv_events *out_events;
-	struct loop_fd *out_handle; /* NULL: nobody waits to send */
-	struct outbound *outbounds; /* hash by domid */
-	unsigned int sending;       /* outbounds at which somebody waits */
+	struct loop_fd *out_handle;   /* NULL: nobody waits to send */
+	struct outbound *outbounds;   /* hash by domid */
+	unsigned int sending;         /* outbounds at which somebody waits */
 	struct outbounds out_lookout; /* had no room a moment ago, and are not asked to signal */
 
 	/* Since the endpoint was opened. */

@@ -122,7 +122,8 @@ bool endpoint_look_out(struct sivc_endpoint *ep)
 	return endpoint_serve(ep) || sent;
 }
 
-/* Serving may put one on the lookout again: a piece of a long message came, and the next did not. */
+/* Serving may put one on the lookout again: a piece of a long message came, and the next did not.
+ */
 bool endpoint_rest(struct sivc_endpoint *ep)
 {
 	struct inbound *in;

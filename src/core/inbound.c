@@ -22,8 +22,9 @@
 #define ABANDONED_MS   1000 /* at most */
 
 /*
- * Bytes that a turn must bring on the average for us to spin until the next piece.  An honest sender
- * brings a quarter of the smallest ring or more; one that would keep us busy with crumbs does not.
+ * Bytes that a turn must bring on the average for us to spin until the next piece.  An honest
+ * sender brings a quarter of the smallest ring or more; one that would keep us busy with crumbs
+ * does not.
  */
 #define FLOW_LEAST 512
 

@@ -628,7 +628,8 @@ static bool sleep_for_room(struct outbound *out)
 	return sleep;
 }
 
-/* The same; in the middle of a long message or a batch without asking yet: this process will spin. */
+/* The same; in the middle of a long message or a batch without asking yet: this process will spin.
+ */
 static bool look_for_room(struct outbound *out)
 {
 	const struct sivc_sending *s = TAILQ_FIRST(&out->sendings);

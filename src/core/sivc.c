@@ -16,9 +16,10 @@
 
 #define NSEC_PER_USEC 1000ull
 
-/* How long to look for the other side in the middle of a message, and the shortest look there is. */
+/* How long to look for the other side in the middle of a message, and the shortest look there is.
+ */
 #define SPIN_MESSAGE 200 /* microseconds */
-#define SPIN_LEAST   5  /* the same */
+#define SPIN_LEAST   5   /* the same */
 
 static void log_nothing(void *data, int priority, const char *message)
 {

@@ -60,6 +60,7 @@ static const int allowed[] = {
 	SCMP_SYS(statx),
 	SCMP_SYS(readlink),
 	SCMP_SYS(readlinkat),
+	SCMP_SYS(symlinkat), /* a node of the local backend */
 	SCMP_SYS(mkdir),
 	SCMP_SYS(mkdirat),
 	SCMP_SYS(unlink),
@@ -195,7 +196,6 @@ static const int deadly[] = {
 	SCMP_SYS(link),
 	SCMP_SYS(linkat),
 	SCMP_SYS(symlink),
-	SCMP_SYS(symlinkat),
 	SCMP_SYS(mknod),
 	/* Other identities. */
 	SCMP_SYS(setuid),

@@ -12,7 +12,7 @@
  *	DIR/7/v1/ENDPOINT/	an endpoint that is served
  *		lock		locked by the process that serves it; its process id
  *		alive		a FIFO that has a writer while that process lives
- *		8		the node for domain 8
+ *		8		the node for domain 8: a symbolic link whose text is its value
  *
  * Processes of one domain number themselves: an instance is the first whose lock is free.  It is
  * in the upper bits of every reference and port number, so that these name a file without search.

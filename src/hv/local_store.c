@@ -8,10 +8,11 @@
  * domains and all names, and whoever watches the FIFOs is told of every end.  An entry counts only
  * if it belongs to the user whom domain N's directory belongs to.
  *
- * Serving an endpoint is holding the lock of DIR/N/v1/ENDPOINT.  In it are the nodes, a file for
- * each reader, named by its domain id, and a FIFO `alive` as above.  Everything is made under
- * another name in our instance's directory and renamed, so that nobody sees half of it, nor an
- * `alive` without its writer.
+ * Serving an endpoint is holding the lock of DIR/N/v1/ENDPOINT.  In it are the nodes, one for each
+ * reader, named by its domain id, and a FIFO `alive` as above.  A node is a symbolic link that
+ * leads nowhere: its text is the value, which takes no page of memory, as a file would.  It is
+ * read, and never followed.  Everything is made under another name in our instance's directory and
+ * renamed, so that nobody sees half of it, nor an `alive` without its writer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,6 @@
 
 #define SCRATCH    "new" /* in the instance's directory: what is about to be renamed */
 #define ALIVE_MODE 0644
-#define NODE_MODE  0644
 #define DIR_TRIES  16 /* each is lost only to a process that ended in that very moment */
 
 struct local_serving {
@@ -485,24 +485,6 @@ void local_sweep_endpoints(struct local *local)
 
 /* Nodes. */
 
-static int fill_scratch(const struct local *local, const char *value)
-{
-	size_t length = strlen(value);
-	int fd = local_make_file(local, local->instance_fd, SCRATCH, NODE_MODE);
-	int error = 0;
-	ssize_t written;
-
-	if (fd < 0)
-		return fd;
-	written = write(fd, value, length);
-	if (written < 0)
-		error = -errno;
-	else if ((size_t)written < length)
-		error = -ENOSPC;
-	close(fd);
-	return error;
-}
-
 int local_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value)
 {
 	struct local *local = (struct local *)hv;
@@ -510,13 +492,12 @@ int local_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const
 	char name[LOCAL_NAME_MAX];
 	int error;
 
-	if (!serving || strlen(value) >= SIVC_NODE_MAX)
+	if (!serving || !*value || strlen(value) >= SIVC_NODE_MAX)
 		return -EINVAL;
 	snprintf(name, sizeof name, "%u", reader);
-	error = fill_scratch(local, value);
-	if (!error && renameat(local->instance_fd, SCRATCH, serving->dir, name))
+	if (symlinkat(value, local->instance_fd, SCRATCH) ||
+		renameat(local->instance_fd, SCRATCH, serving->dir, name)) {
 		error = -errno;
-	if (error) {
 		unlinkat(local->instance_fd, SCRATCH, 0);
 		return local_fail_once(
 			local, error == -EDQUOT ? -ENOSPC : error, "cannot publish a node");
@@ -577,14 +558,14 @@ static int read_node(int at, uint16_t reader, char *value, size_t size)
 	int fd, error = 0;
 
 	snprintf(name, sizeof name, "%u", reader);
-	fd = openat(at, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* the link itself */
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st))
 		error = -errno;
-	else if (!S_ISREG(st.st_mode) || !local_made_here(at, fd))
+	else if (!S_ISLNK(st.st_mode) || !local_made_here(at, fd))
 		error = -ENOENT;
-	length = error ? 0 : read(fd, text, sizeof text);
+	length = error ? 0 : readlinkat(fd, "", text, sizeof text);
 	if (length < 0)
 		error = -errno;
 	close(fd);

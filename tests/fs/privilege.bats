@@ -327,15 +327,15 @@ end_foreign_domain() {
   end_foreign_domain
 }
 
-@test "another user's node that is a link, another name of a file or a FIFO is none, and holds nobody" {
+@test "another user's node that is root's, a file or a FIFO is none, and holds nobody" {
   foreign_domain
   same "$(op 1/peers/2 w+nonblock write=x)" "write 1"
   local node=hv/2/v1/default/1 content plant
-  content=$(cat $node)
+  content=$(readlink $node)
   printf %s "$content" > precious # what is in it would do
   chmod 0644 precious
   # A new mount, which has read nothing yet.
-  for plant in 'ln -s "$1" "$2"' 'ln "$1" "$2"' 'mkfifo "$2"' 'mkdir "$2"'; do
+  for plant in 'ln -s "$(cat "$1")" "$2"' 'ln "$1" "$2"' 'mkfifo "$2"' 'mkdir "$2"'; do
     stop_domain 1
     rm -rf $node
     bash -c "$plant" - "$PWD/precious" $node
@@ -343,7 +343,7 @@ end_foreign_domain() {
     same "$(op 1/peers/2 w+nonblock write=x)" "write EACCES"
   done
   rm -rf $node
-  as_user bash -c 'printf %s "$1" > "$2"' - "$content" "$node"
+  as_user ln -s "$content" "$node"
   eventually sends_x
   end_foreign_domain
 }

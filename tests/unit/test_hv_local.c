@@ -606,7 +606,7 @@ static void test_foreign_faults(void)
 static void test_hostile_files(void)
 {
 	uint32_t refs[2] = {7, 8};
-	char value[SIVC_NODE_MAX];
+	char value[SIVC_NODE_MAX], text[2 * SIVC_NODE_MAX] = "";
 	struct hv_events *events;
 	struct hv_port *port;
 	struct hv *b;
@@ -656,12 +656,18 @@ static void test_hostile_files(void)
 		"a FIFO is no node, and holds nobody");
 	chmod(path("1"), 0777);
 	unlink(path("1/v1/e/2"));
-	close(open(path("1/v1/e/2"), O_CREAT | O_RDWR, 0600));
+	if (symlink("1 7 0000000000000001", path("1/v1/e/2")))
+		return;
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT,
 		"a domain's directory that others could write to is no domain's");
 	chmod(path("1"), 0700);
 	is(hv_node_read(b, 1, "e", value, sizeof value), 0, "otherwise it is");
-	if (truncate(path("1/v1/e/2"), 100000))
+	unlink(path("1/v1/e/2"));
+	close(open(path("1/v1/e/2"), O_CREAT | O_RDWR, 0600));
+	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT, "a file is no node");
+	unlink(path("1/v1/e/2"));
+	memset(text, 'x', sizeof text - 1);
+	if (symlink(text, path("1/v1/e/2")))
 		return;
 	is(hv_node_read(b, 1, "e", value, sizeof value), -EMSGSIZE,
 		"a node that is too long is refused");
@@ -995,8 +1001,8 @@ static void test_leftovers(void)
 	fresh_dir("leftovers");
 	first = spawn_ready(serve_and_wait);
 	kill_child(first);
-	ok(access(path("1/v1/e/2"), F_OK) == 0 && access(path("1.0"), F_OK) == 0 &&
-			count_names(path("1/0")) == 4,
+	ok(faccessat(AT_FDCWD, path("1/v1/e/2"), F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+			access(path("1.0"), F_OK) == 0 && count_names(path("1/0")) == 4,
 		"a process that was killed leaves its files");
 	a = domain(1);
 	is(count_names(path("1/0")), 1, "who takes its place removes those that were its own");
