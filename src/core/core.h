@@ -32,7 +32,7 @@ struct sivc {
 	LIST_HEAD(, sivc_endpoint) endpoints;
 
 	/* Looking for work before sleeping: sivc.c. */
-	bool may_spin;     /* there is another processor to give us work */
+	bool may_spin;     /* others can give us work meanwhile */
 	uint32_t spin;     /* microseconds; 0: only in the middle of a long message */
 	uint64_t spin_now; /* ns; what has been worth it lately */
 };
@@ -104,6 +104,10 @@ void sivc_reopen_later(struct sivc *sivc);
 /* Somebody's message may have come, or a waiter: gives messages to waiters, in turn.  True: one got
  * something. */
 bool endpoint_serve(struct sivc_endpoint *ep);
+
+/* As sivc_peek.  Who will wait if there is nothing, and is told by the loop of what comes, need not
+ * `look` for it in the hypervisor first. */
+int endpoint_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message, bool look);
 
 /* A domain has broken the protocol: those who wait for it are told, from the loop. */
 void endpoint_breached(struct sivc_endpoint *ep);

@@ -149,13 +149,13 @@ static void serve_again(struct sivc_endpoint *ep, uint32_t ms)
 		loop_timer_set(&ep->sivc->loop, &ep->again, ms, on_again);
 }
 
-static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct sivc_message *message)
+static int peek_any(
+	struct sivc_endpoint *ep, struct inbound **result, struct sivc_message *message, bool look)
 {
 	struct inbound *in, *poor = NULL; /* the first one for whose message there is no memory */
 	int r, busy = 0;
 
-	/* Who is served by the loop has just looked, and is told by the loop of what comes. */
-	if ((TAILQ_EMPTY(&ep->ready) && !ep->serving) || ep->since_events >= EVENTS_EVERY) {
+	if ((TAILQ_EMPTY(&ep->ready) && look) || ep->since_events >= EVENTS_EVERY) {
 		look_out(ep);
 		look_for_events(ep);
 	}
@@ -177,7 +177,7 @@ static int peek_any(struct sivc_endpoint *ep, struct inbound **result, struct si
 			serve_again(ep, 0);
 			break;
 		}
-		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0 && !ep->serving)
+		if (TAILQ_EMPTY(&ep->ready) && ep->since_events > 0 && look)
 			look_for_events(ep);
 	}
 	if (poor)
@@ -192,18 +192,23 @@ static void serve_later(struct sivc_endpoint *ep)
 		loop_timer_set(&ep->sivc->loop, &ep->again, 0, on_again);
 }
 
-int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
+int endpoint_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message, bool look)
 {
 	struct inbound *in;
 	int r;
 
 	if (from == SIVC_ANY) {
-		r = peek_any(ep, &in, message);
+		r = peek_any(ep, &in, message, look && !ep->serving);
 		serve_later(ep);
 		return r;
 	}
 	in = inbound_find(ep, (uint16_t)from);
 	return in ? inbound_peek(in, message) : -EAGAIN;
+}
+
+int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
+{
+	return endpoint_peek(ep, from, message, true);
 }
 
 void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
@@ -240,7 +245,7 @@ uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 		return in ? inbound_queued(in, first) : 0;
 	}
 	look_for_events(ep);
-	if (peek_any(ep, &in, &message) == 0)
+	if (peek_any(ep, &in, &message, !ep->serving) == 0)
 		*first = message.length;
 	/* Looking may find a breach, which takes it out of the queue. */
 	for (in = TAILQ_FIRST(&ep->ready); in; in = after) {
@@ -360,7 +365,7 @@ bool endpoint_serve(struct sivc_endpoint *ep)
 		tell_breaches(ep);
 	if (ep->waiting_own > 0)
 		served = serve_own(ep);
-	while (!TAILQ_EMPTY(&ep->waiters) && peek_any(ep, &in, &message) == 0)
+	while (!TAILQ_EMPTY(&ep->waiters) && peek_any(ep, &in, &message, false) == 0)
 		served = serve_one(ep, in) == 0 || served;
 	ep->serving = false;
 	return served;

@@ -107,8 +107,7 @@ static int copy_config(struct sivc *sivc, const struct sivc_config *config)
 
 	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
 	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
-	sivc->may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-	sivc->spin = sivc->may_spin ? config->spin : 0;
+	sivc->spin = config->spin;
 	sivc->spin_now = spin_most(sivc);
 	sivc->config = (struct hv_config){
 		.backend = copy_string(config->backend, &failed),
@@ -126,6 +125,7 @@ int sivc_connect(struct sivc *sivc, struct hv *hv)
 	int r;
 
 	sivc->hv = hv;
+	sivc->may_spin = hv_parallel(hv);
 	r = loop_add(&sivc->loop, hv_fd(hv), EPOLLIN, on_store, sivc, &sivc->hv_handle);
 	return r == 0 ? own_name(sivc, sivc->config.name) : r;
 }
@@ -233,8 +233,8 @@ static bool spins(const struct sivc *sivc)
 {
 	const struct sivc_endpoint *ep;
 
-	if (sivc->spin > 0)
-		return true;
+	if (!sivc->may_spin || sivc->spin > 0)
+		return sivc->may_spin;
 	LIST_FOREACH (ep, &sivc->endpoints, link)
 		if (endpoint_on_lookout(ep))
 			return true;
@@ -451,7 +451,8 @@ ssize_t sivc_receive(
 	struct sivc_message message;
 	int r;
 
-	while ((r = sivc_peek(ep, from, &message)) == -EAGAIN && !(flags & SIVC_NOWAIT)) {
+	while ((r = endpoint_peek(ep, from, &message, flags & SIVC_NOWAIT)) == -EAGAIN &&
+		!(flags & SIVC_NOWAIT)) {
 		struct blocking_receive b = {.waiter = {.fn = receive_ready}};
 
 		r = sivc_wait_receive(ep, from, &b.waiter);

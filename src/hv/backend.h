@@ -52,6 +52,7 @@ struct hv {
 	const struct hv_ops *ops;
 	const char *backend;
 	uint16_t domid; /* set by the implementation's open */
+	bool parallel;  /* the same */
 	void (*log)(void *data, int priority, const char *message);
 	void *log_data;
 };

@@ -106,6 +106,11 @@ uint16_t hv_domid(const struct hv *hv)
 	return hv->domid;
 }
 
+bool hv_parallel(const struct hv *hv)
+{
+	return hv->parallel;
+}
+
 void hv_log(const struct hv *hv, int priority, const char *format, ...)
 {
 	int kept = errno;

@@ -51,6 +51,7 @@ void hv_close(struct hv *hv); /* NULL is fine; everything made from it must be f
 
 const char *hv_backend(const struct hv *hv); /* "xen" or "local" */
 uint16_t hv_domid(const struct hv *hv);
+bool hv_parallel(const struct hv *hv); /* other domains run while this process does not sleep */
 void hv_log(const struct hv *hv, int priority, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

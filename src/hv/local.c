@@ -264,6 +264,7 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	local->hv = *base;
 	local->hv.ops = &local_ops;
 	local->hv.domid = (uint16_t)config->domid;
+	local->hv.parallel = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	local->dir_fd = local->domain_fd = local->instance_fd = local->lock_fd = -1;
 	local->alive_fd = local->spare = -1;
 	local->watching.fd = local->watching.changes = local->watching.timer = -1;

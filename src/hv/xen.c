@@ -238,6 +238,7 @@ int hv_xen_open(const struct hv_config *config, const struct hv *base, struct hv
 		return -ENOMEM;
 	xen->hv = *base;
 	xen->hv.ops = &xen_ops;
+	xen->hv.parallel = true; /* also in a domain with one processor: the others have theirs */
 	xen->logger.vtable.vmessage = log_vmessage;
 	xen->logger.vtable.destroy = log_destroy;
 	xen->logger.hv = &xen->hv;

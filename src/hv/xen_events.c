@@ -19,10 +19,11 @@
  * What the driver forgets is lost until the domain ends: some hundred bytes a port.
  */
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
 #include <uthash.h>
@@ -55,8 +56,11 @@ int xen_events_new(struct hv *hv, struct hv_events **out)
 		return -ENOMEM;
 	events->events.hv = hv;
 	events->handle = xenevtchn_open(&xen_of(hv)->logger.vtable, 0);
-	if (!events->handle) {
+	/* Reading must not wait; the library has no way to say so. */
+	if (!events->handle ||
+		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
 		error = errno;
+		xenevtchn_close(events->handle);
 		free(events);
 		return xen_no_device(hv, "/dev/xen/evtchn", "xen-evtchn", error);
 	}
@@ -118,29 +122,18 @@ int xen_events_fd(const struct hv_events *events)
 	return xenevtchn_fd(((const struct xen_events *)events)->handle);
 }
 
-/* The next port with an event, or -1.  xenevtchn_pending alone would wait for one. */
-static xenevtchn_port_or_error_t pending(struct xen_events *events)
-{
-	struct pollfd poll_fd = {.fd = xenevtchn_fd(events->handle), .events = POLLIN};
-
-	if (poll(&poll_fd, 1, 0) != 1 || !(poll_fd.revents & POLLIN))
-		return -1;
-	return xenevtchn_pending(events->handle);
-}
-
+/* The device gives all ports that wait in one read; xenevtchn_pending asks for one at a time. */
 int xen_events_dispatch(struct hv_events *base)
 {
 	struct xen_events *events = events_of(base);
+	uint32_t numbers[SIVC_HV_BATCH];
+	ssize_t bytes = read(xenevtchn_fd(events->handle), numbers, sizeof(numbers));
 	int handled = 0;
 
-	for (int i = 0; i < SIVC_HV_BATCH; i++) {
-		xenevtchn_port_or_error_t next = pending(events);
-		uint32_t number = (uint32_t)next;
+	for (ssize_t i = 0; i < bytes / (ssize_t)sizeof(numbers[0]); i++) {
 		struct xen_port *port;
 
-		if (next < 0)
-			break;
-		HASH_FIND(hh, events->ports, &number, sizeof(number), port);
+		HASH_FIND(hh, events->ports, &numbers[i], sizeof(numbers[i]), port);
 		if (!port || port->lost)
 			continue;
 		port->port.fn(port->port.data); /* may free any port */

@@ -532,6 +532,7 @@ static bool unwanted_message_while_spinning(void)
 	struct scene s;
 
 	CHECK(scene_link(&s));
+	s.victim.sivc->may_spin = true;
 	s.victim.sivc->spin = 50;
 	attacker_send(&s.x, "unwanted", 8);
 	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &waiter), 0); /* it is ready; */
