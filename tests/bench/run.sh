@@ -31,7 +31,7 @@ declare -r not_possible=77
 declare -r port_socat=7001 port_nc=7002
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
 declare -r inotify_needed=1024
-declare -r ring_default=65536 ring_large=2097152 spin_us=50
+declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=50
 
 # Defaults: the full run.
 build=$root/build-bench
@@ -86,6 +86,7 @@ check_tools() {
   need ip iproute2
   need gnuplot gnuplot-nox
   need setpriv util-linux
+  need taskset util-linux
   need pgrep procps
   need socat socat
   [[ -c /dev/fuse ]] || die "/dev/fuse is missing: modprobe fuse"
@@ -162,9 +163,13 @@ pid_of() {
   pgrep -n -f -x -- "$*" || die "does not run: $*"
 }
 
+# mount_floor LABEL [COMMAND...]: the command starts it.
 mount_floor() {
-  mkdir -p "$work/$1"
-  "$build/tests/bench/floorfs" "$1" "$work/$1"
+  local label=$1
+  shift
+
+  mkdir -p "$work/$label"
+  "$@" "$build/tests/bench/floorfs" "${label%%-*}" "$work/$label"
 }
 
 # server_of MOUNTPOINT: the sivcfs that answers there.  The process that will unmount it has the same
@@ -181,14 +186,17 @@ server_of() {
   die "no sivcfs serves $1"
 }
 
-# Two mounts that permit each other, in $work/NAME/1 and $work/NAME/2.
+# mount_pair NAME [OPTIONS [apart]]: two mounts that permit each other, in $work/NAME/1 and
+# $work/NAME/2; apart: each on a processor of its own.
 mount_pair() {
-  local name=$1 options=${2:+,$2} i
+  local name=$1 options=${2:+,$2} i start
 
   mkdir -p "$work/$name/hv" "$work/$name/1" "$work/$name/2"
   for i in 1 2; do
     echo "allow $((3 - i))" > "$work/$name/rules$i"
-    "$sivcfs" local "$work/$name/$i" \
+    start=()
+    [[ ${3:-} != apart ]] || start=(taskset -c "$((i - 1))")
+    "${start[@]}" "$sivcfs" local "$work/$name/$i" \
       -o "dir=$work/$name/hv,domid=$i,acl=$work/$name/rules$i$options"
   done
 }
@@ -208,6 +216,15 @@ set_up_files() {
     mount_pair spin "spin=$spin_us"
     labels+=(file-spin framed-spin)
   fi
+  # What the scheduler does with four processes on two processors is another matter than what they
+  # have to do: the same once more with a processor for each side and all that serves it, as virtual
+  # machines have.
+  if (($(nproc) > 1)); then
+    mount_floor null-apart taskset -c 0
+    mount_floor relay-apart taskset -c 0
+    mount_pair apart '' apart
+    labels+=(null-apart relay-apart file-apart libsivc-apart seqpacket-apart veth-apart)
+  fi
 }
 
 # Arguments of transfer for files of sivcfs in two mounts.
@@ -224,7 +241,7 @@ pair_arguments() {
 floor_arguments() {
   local at=$work/$1 name
 
-  arguments+=(--server "$(pid_of "$build/tests/bench/floorfs" "$1" "$at")")
+  arguments+=(--server "$(pid_of "$build/tests/bench/floorfs" "${1%%-*}" "$at")")
   for name in a b; do
     arguments+=("--send-$name" "$at/${2:-$name}" "--receive-$name" "$at/${2:-$name}")
   done
@@ -234,15 +251,17 @@ floor_arguments() {
 set_arguments() {
   arguments=(--transport "${1%%-*}")
   case $1 in
-    null) floor_arguments null null ;;
-    relay) floor_arguments relay ;;
+    null | null-apart) floor_arguments "$1" null ;;
+    relay | relay-apart) floor_arguments "$1" ;;
     file | framed) pair_arguments file ;;
+    file-apart) pair_arguments apart ;;
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
-    libsivc | batched) arguments+=(--dir "$work/libsivc") ;;
+    libsivc | libsivc-apart | batched) arguments+=(--dir "$work/libsivc") ;;
     libsivc-spin) arguments+=(--dir "$work/libsivc" --spin "$spin_us") ;;
-    veth) arguments+=(--netns-a a --netns-b b --address-b "$address_b") ;;
+    veth | veth-apart) arguments+=(--netns-a a --netns-b b --address-b "$address_b") ;;
   esac
+  [[ $1 != *-apart ]] || arguments+=(--cpu-a 0 --cpu-b 1)
 }
 
 # transfer RUN LABEL SIZE MODE [ARGUMENT...]
@@ -377,7 +396,7 @@ inside() {
   echo "counting system calls" >&2
   measure_transfers 0 --count-syscalls
   draw
-  "$here/report.awk" -v what=bars -v ring="$ring_default" \
+  "$here/report.awk" -v what=bars -v ring="$((ring_default + control_page))" \
     "$results/transfer.tsv" "$results/senders.tsv" "$results/shell.tsv" |
     tee "$results/bars.md"
 }

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,9 +77,24 @@ struct result {
 	struct bench_usage usage;
 };
 
+static int run_on(int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return 0;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+}
+
 static int link_open(struct link *link, const struct plan *plan, enum side side)
 {
+	int r = run_on(plan->cpu[side]);
+
 	*link = (struct link){.plan = plan, .side = side, .send_fd = -1, .receive_fd = -1};
+	if (r < 0)
+		return r;
 	link->out = aligned_alloc(PAGE, BENCH_MSG_MAX);
 	link->in = aligned_alloc(PAGE, BENCH_MSG_MAX);
 	if (!link->out || !link->in)
@@ -435,6 +451,8 @@ enum option_code {
 	OPT_RECEIVE_B,
 	OPT_NETNS_A,
 	OPT_NETNS_B,
+	OPT_CPU_A,
+	OPT_CPU_B,
 	OPT_ADDRESS_B,
 };
 
@@ -454,6 +472,8 @@ static const struct option options[] = {
 	{"receive-b", required_argument, NULL, OPT_RECEIVE_B},
 	{"netns-a", required_argument, NULL, OPT_NETNS_A},
 	{"netns-b", required_argument, NULL, OPT_NETNS_B},
+	{"cpu-a", required_argument, NULL, OPT_CPU_A},
+	{"cpu-b", required_argument, NULL, OPT_CPU_B},
 	{"address-b", required_argument, NULL, OPT_ADDRESS_B},
 	{0},
 };
@@ -465,6 +485,7 @@ static void usage(void)
 	      "                [--spin MICROSECONDS]\n"
 	      "                [--send-a FILE --receive-a FILE --send-b FILE --receive-b FILE]\n"
 	      "                [--netns-a NAME --netns-b NAME --address-b ADDRESS]\n"
+	      "                [--cpu-a NUMBER] [--cpu-b NUMBER]\n"
 	      "       transfer --header\n",
 		stderr);
 	exit(2);
@@ -539,6 +560,10 @@ static void set_option(struct run *run, int code, const char *text)
 	case OPT_NETNS_B:
 		plan->netns[code - OPT_NETNS_A] = text;
 		break;
+	case OPT_CPU_A:
+	case OPT_CPU_B:
+		plan->cpu[code - OPT_CPU_A] = (int)bench_number("a processor", text);
+		break;
 	case OPT_ADDRESS_B:
 		plan->address_b = text;
 		break;
@@ -571,7 +596,7 @@ static int prepare(struct run *run)
 
 int main(int argc, char **argv)
 {
-	struct run run = {.budget = 200 * NS_PER_MS};
+	struct run run = {.budget = 200 * NS_PER_MS, .plan.cpu = {-1, -1}};
 	int r;
 
 	parse(&run, argc, argv);
