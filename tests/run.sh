@@ -13,7 +13,7 @@ set -euo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 repo=${tests%/*}
-all_steps=(lint unit fs asan model fuzz xen)
+all_steps=(lint unit fs asan tsan model fuzz xen)
 fine_skips='this machine runs Xen'
 
 usage() {
@@ -24,6 +24,7 @@ Builds sivcfs and runs every test, or the steps that are named:
   unit   builds with warnings as errors, with and without Xen's libraries; unit tests
   fs     tests on real mounts of the local backend, and the quick start
   asan   unit and fs under the address and undefined behaviour sanitizers
+  tsan   unit under the thread sanitizer
   model  tests/model/run.sh
   fuzz   tests/fuzz/run.sh
   xen    tests/xen/run.sh: between virtual machines on Xen
@@ -58,7 +59,7 @@ fi
 # What a system has installed, and not what a user has in front of it.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C.UTF-8
-unset CDPATH ASAN_OPTIONS UBSAN_OPTIONS DESTDIR
+unset CDPATH ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS DESTDIR
 
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
@@ -217,6 +218,12 @@ step_asan() {
   ASAN_OPTIONS=detect_leaks=1:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     unit_tests asan
   mount_tests asan "$tests/fs/quickstart.bats"
+}
+
+# With threads are the harnesses, in which a second one is the other domain.
+step_tsan() {
+  one "it builds with the thread sanitizer" build tsan -Db_sanitize=thread
+  TSAN_OPTIONS=halt_on_error=1 unit_tests tsan
 }
 
 # A step that has a script of its own.

@@ -113,7 +113,8 @@ static struct saved *saved_new(uint32_t capacity)
 static void saved_append(struct saved *saved, const struct ring_frame *frame)
 {
 	for (int i = 0; i < frame->iovcnt; i++) {
-		memcpy(saved->bytes + saved->length, frame->iov[i].iov_base, frame->iov[i].iov_len);
+		shared_copy_from(saved->bytes + saved->length, frame->iov[i].iov_base,
+			frame->iov[i].iov_len);
 		saved->length += (uint32_t)frame->iov[i].iov_len;
 	}
 }

@@ -13,7 +13,6 @@
 #include "ring.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "shared.h"
 
@@ -78,11 +77,11 @@ void ring_tx_put(struct ring_tx *tx, uint32_t flags, const void *bytes, uint32_t
 	uint32_t at = tx->prod & (tx->size - 1);
 	uint32_t first;
 
-	memcpy(tx->data + at, &header, sizeof(header));
+	shared_copy_to(tx->data + at, &header, sizeof(header));
 	at = (tx->prod + (uint32_t)sizeof(header)) & (tx->size - 1);
 	first = tx->size - at < length ? tx->size - at : length;
-	memcpy(tx->data + at, bytes, first);
-	memcpy(tx->data, (const uint8_t *)bytes + first, length - first);
+	shared_copy_to(tx->data + at, bytes, first);
+	shared_copy_to(tx->data, (const uint8_t *)bytes + first, length - first);
 	tx->prod += ring_span(length);
 }
 
@@ -124,8 +123,8 @@ void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy)
 	uint32_t at = rx->cons & (rx->size - 1);
 	uint32_t first = rx->size - at < left ? rx->size - at : left;
 
-	memcpy((uint8_t *)memory + at, rx->data + at, first);
-	memcpy(memory, rx->data, left - first);
+	shared_copy_from((uint8_t *)memory + at, rx->data + at, first);
+	shared_copy_from(memory, rx->data, left - first);
 	*copy = (struct ring_rx){
 		.data = memory,
 		.size = rx->size,

@@ -13,6 +13,7 @@
 
 #include "container_of.h"
 #include "core.h"
+#include "shared.h"
 
 #define NSEC_PER_USEC 1000ull
 
@@ -435,7 +436,7 @@ static ssize_t take(struct sivc_endpoint *ep, const struct sivc_message *message
 	for (int i = 0; i < message->iovcnt && size > 0; i++) {
 		size_t n = message->iov[i].iov_len < size ? message->iov[i].iov_len : size;
 
-		memcpy(to, message->iov[i].iov_base, n);
+		shared_copy_from(to, message->iov[i].iov_base, n);
 		to += n;
 		size -= n;
 	}

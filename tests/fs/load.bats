@@ -5,8 +5,8 @@
 BATS_TEST_TIMEOUT=900
 load helpers
 
-@test "forty domains send to ten for a minute, killed and refused at random: no loss, no growth, fair shares" {
+@test "fifty domains send to ten for a minute, killed and refused at random: no loss, no growth, fair shares" {
   mkdir run
-  timeout 800 "$build/tests/load" "$PWD/run" "${LOAD_SECONDS:-60}" "${LOAD_SENDERS:-40}" 10 \
+  timeout 800 "$build/tests/load" "$PWD/run" "${LOAD_SECONDS:-60}" "${LOAD_SENDERS:-50}" 10 \
     "${SIVC_SEED:-$RANDOM}"
 }

@@ -5,15 +5,15 @@
  *	load DIR SECONDS SENDERS RECEIVERS SEED
  *
  * Every sender is a process with libsivc and sends to every receiver in turn, messages of mixed
- *sizes, some larger than the ring.  Senders are killed and started again at random; receivers
- *refuse and permit senders at random.  What was acknowledged is counted in memory that all share,
- *by the sender when sivc_send has returned 0 and by the receiver when it has the message.
+ * sizes, some larger than the ring.  Senders are killed and started again at random; receivers
+ * refuse and permit senders at random.  What was acknowledged is counted in memory that all share,
+ * by the sender when sivc_send has returned 0 and by the receiver when it has the message.
  *
  * Afterwards, for each receiver and sender: all that was acknowledged has arrived, and no more than
  * that and the one message that each kill may have caught under way; every message was whole, and
- *they were in order.  Receivers have not grown since the first quarter of the time.  Of the
- *senders, a third is never killed and never refused: the slowest of those has had at least half of
- *their mean.
+ * they were in order.  Receivers have not grown since the first quarter of the time.  Of the
+ * senders, a third is never killed and never refused: the slowest of those has had at least half of
+ * their mean.
  */
 #include <errno.h>
 #include <signal.h>

@@ -64,6 +64,7 @@ static struct input changes;
 
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
+void hook_copy(void *to, const void *from, size_t size);
 void hook_barrier(void);
 
 uint64_t hook_load(const void *p, size_t size)
@@ -80,6 +81,11 @@ uint64_t hook_load(const void *p, size_t size)
 void hook_store(void *p, size_t size, uint64_t value)
 {
 	memcpy(p, &value, size);
+}
+
+void hook_copy(void *to, const void *from, size_t size)
+{
+	memcpy(to, from, size);
 }
 
 void hook_barrier(void)

@@ -37,10 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *checked_memcpy(void *to, const void *from, size_t size);
-#define memcpy checked_memcpy
 #include "ring.c"
-#undef memcpy
 #undef RING_FLAGS
 #include "page.c"
 
@@ -61,6 +58,7 @@ static struct {
 
 static char state[256]; /* what is being tried, for the report */
 static unsigned long tried;
+static size_t copied; /* bytes, by hook_copy */
 
 #define REQUIRE(condition)                                                                         \
 	do {                                                                                       \
@@ -253,17 +251,21 @@ void hook_barrier(void)
 {
 }
 
-static void *checked_memcpy(void *to, const void *from, size_t size)
+/* A message or a header goes into the ring, or what is in the ring out of it. */
+void hook_copy(void *to, const void *from, size_t size)
 {
-	if (size > 0) {
-		REQUIRE(memory.data_writable && within(to, memory.data, memory.size));
-		REQUIRE(within((uint8_t *)to + size - 1, memory.data, memory.size));
-		REQUIRE(size <= sizeof(struct sivc_frame) ||
-			(within(from, memory.message, MESSAGE_MAX) &&
-				within((const uint8_t *)from + size - 1, memory.message,
-					MESSAGE_MAX)));
-	}
-	return to;
+	bool out = within(from, memory.data, memory.size);
+
+	if (size == 0)
+		return;
+	REQUIRE(out || memory.data_writable);
+	REQUIRE(within(to, out ? memory.message : memory.data, memory.size));
+	REQUIRE(within((uint8_t *)to + size - 1, out ? memory.message : memory.data, memory.size));
+	REQUIRE(!out || within((const uint8_t *)from + size - 1, memory.data, memory.size));
+	REQUIRE(out || size <= sizeof(struct sivc_frame) ||
+		(within(from, memory.message, MESSAGE_MAX) &&
+			within((const uint8_t *)from + size - 1, memory.message, MESSAGE_MAX)));
+	copied += size;
 }
 
 /* The receiver's end. */
@@ -324,6 +326,17 @@ static void rx_walk(struct ring_rx *rx)
 	rx_require(rx);
 }
 
+static void rx_copy(const struct ring_rx *rx)
+{
+	struct ring_rx copy;
+
+	copied = 0;
+	ring_rx_copy(rx, memory.message, &copy);
+	REQUIRE(copied == rx->prod - rx->cons);
+	REQUIRE(copy.data == memory.message && copy.size == rx->size);
+	REQUIRE(copy.cons == rx->cons && copy.prod == rx->prod);
+}
+
 static void rx_every(uint32_t cons, uint32_t seen)
 {
 	struct ring_rx start, rx;
@@ -344,6 +357,7 @@ static void rx_every(uint32_t cons, uint32_t seen)
 		rx = start;
 		rx_walk(&rx);
 	}
+	rx_copy(&start);
 	if (memory.size > SIZE_IN_FULL)
 		return;
 	FOR_EVERY_PATH

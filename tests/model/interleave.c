@@ -371,6 +371,11 @@ void hook_store(void *p, size_t size, uint64_t value)
 	side->stores[side->store_count++].value = value;
 }
 
+void hook_copy(void *to, const void *from, size_t size)
+{
+	memcpy(to, from, size);
+}
+
 void hook_barrier(void)
 {
 	drain(current());

@@ -20,6 +20,7 @@ static struct {
 
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
+void hook_copy(void *to, const void *from, size_t size);
 void hook_barrier(void);
 
 /* The load that asks whether it has changed, and the two around a copy, take turns. */
@@ -57,6 +58,11 @@ uint64_t hook_load(const void *p, size_t size)
 void hook_store(void *p, size_t size, uint64_t value)
 {
 	memcpy(p, &value, size);
+}
+
+void hook_copy(void *to, const void *from, size_t size)
+{
+	memcpy(to, from, size);
 }
 
 void hook_barrier(void)

@@ -177,6 +177,8 @@ check 'found: the receiver'\''s index is not compared' broken_every no_cons ring
   's/if (cons - tx->cons > tx_used(tx))/if (false)/'
 check 'found: the sender'\''s index is not compared' broken_every no_prod ring.c \
   's/prod - rx->cons > rx->size || //'
+check 'found: what is kept of a ring goes beyond its end' broken_every copy_end ring.c \
+  '/^void ring_rx_copy/,/^}/s/rx->size - at < left ? rx->size - at : left/left/'
 
 two='five messages through a ring of two'
 small='three small messages'
@@ -198,7 +200,7 @@ check 'found: the sender does not look again before it sleeps' broken_interleave
 check 'found: the sender does not look at the page after publishing' broken_interleave page_again \
   outbound.c "$refused" '/^static int push_batch/,/^}/s/page_unchanged(out->page, &out->view)/true/'
 check 'found: a message is published before it is copied' broken_interleave early ring.c "$small" \
-  '/^void ring_tx_put/,/^}/s/memcpy(tx->data + at, &header/for (int i = 0; i < 2; i++)\n\t\tshared_store_release(\&tx->ctl->prod, tx->prod + ring_span(length));\n\t&/'
+  '/^void ring_tx_put/,/^}/s/shared_copy_to(tx->data + at, &header/for (int i = 0; i < 2; i++)\n\t\tshared_store_release(\&tx->ctl->prod, tx->prod + ring_span(length));\n\t&/'
 check 'found: the last look at a ring comes before the page says so' broken_interleave last_look \
   inbound.c "$refused" '/^static void revoke/,/^}/{/page_revoke_begin/d;s/page_revoke_end/page_revoke_begin(\&in->owner);\n\t&/}'
 

@@ -15,6 +15,7 @@
 
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
+void hook_copy(void *to, const void *from, size_t size); /* bytes of messages */
 void hook_barrier(void);
 
 static inline uint32_t shared_load(const uint32_t *p)
@@ -55,6 +56,16 @@ static inline uint32_t shared_load_acquire(const uint32_t *p)
 static inline void shared_store_release(uint32_t *p, uint32_t value)
 {
 	hook_store(p, sizeof(*p), value);
+}
+
+static inline void shared_copy_from(void *to, const void *from, size_t length)
+{
+	hook_copy(to, from, length);
+}
+
+static inline void shared_copy_to(void *to, const void *from, size_t length)
+{
+	hook_copy(to, from, length);
 }
 
 static inline void shared_barrier(void)

@@ -15,7 +15,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -310,6 +312,36 @@ static inline void attacker_take(struct attacker *x)
 {
 	__atomic_store_n(&x->page->cons, x->ctl->prod, __ATOMIC_SEQ_CST);
 	hv_port_notify(x->port);
+}
+
+/* The attacker's other thread, which never rests. */
+struct scribbler {
+	struct attacker *x;
+	void (*scribble)(struct attacker *x, uint64_t *random);
+	atomic_bool stop;
+	pthread_t thread;
+};
+
+static inline void *scribbler_run(void *data)
+{
+	struct scribbler *scribbler = data;
+	uint64_t random = 1;
+
+	while (!atomic_load(&scribbler->stop))
+		scribbler->scribble(scribbler->x, &random);
+	return NULL;
+}
+
+static inline void scribbler_start(struct scribbler *scribbler)
+{
+	atomic_store(&scribbler->stop, false);
+	pthread_create(&scribbler->thread, NULL, scribbler_run, scribbler);
+}
+
+static inline void scribbler_stop(struct scribbler *scribbler)
+{
+	atomic_store(&scribbler->stop, true);
+	pthread_join(scribbler->thread, NULL);
 }
 
 /* The three of them.  The victim permits both others, and the friend permits the victim. */

@@ -5,7 +5,6 @@
  */
 #include "test_hostile.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #define HUGE_MESSAGE 0xFFFFFFFFu
@@ -485,37 +484,22 @@ static bool flood_at_nobody(void)
 	return true;
 }
 
-/* The attacker's other thread. */
-struct scribbler {
-	struct attacker *x;
-	void (*scribble)(struct attacker *x);
-	volatile bool stop;
-	pthread_t thread;
-};
-
-static void *scribbler_run(void *data)
+static void turn_for_ever(struct attacker *x, uint64_t *random)
 {
-	struct scribbler *scribbler = data;
-
-	while (!scribbler->stop)
-		scribbler->scribble(scribbler->x);
-	return NULL;
-}
-
-static void turn_for_ever(struct attacker *x)
-{
+	(void)random;
 	attacker_turn(x);
 	for (volatile int i = 0; i < 100; i++)
 		;
 }
 
-static void turn_without_rest(struct attacker *x)
+static void turn_without_rest(struct attacker *x, uint64_t *random)
 {
+	(void)random;
 	attacker_turn(x);
 }
 
 /* The page changes all the time, and a sender waits. */
-static bool page_never_rests(void (*scribble)(struct attacker *x))
+static bool page_never_rests(void (*scribble)(struct attacker *x, uint64_t *random))
 {
 	struct sivc_sending sending;
 	struct scribbler scribbler = {.scribble = scribble};
@@ -524,7 +508,7 @@ static bool page_never_rests(void (*scribble)(struct attacker *x))
 
 	CHECK(scene_wait(&s, &sending));
 	scribbler.x = &s.x;
-	pthread_create(&scribbler.thread, NULL, scribbler_run, &scribbler);
+	scribbler_start(&scribbler);
 	for (int i = 0; i < 50 && longest <= CALL_US; i++) {
 		hv_port_notify(s.x.port);
 		start = used_us();
@@ -532,8 +516,7 @@ static bool page_never_rests(void (*scribble)(struct attacker *x))
 		send_to_attacker(&s);
 		longest = used_us() - start > longest ? used_us() - start : longest;
 	}
-	scribbler.stop = true;
-	pthread_join(scribbler.thread, NULL);
+	scribbler_stop(&scribbler);
 	printf("# the longest call took %llu us; %u lines in the log\n",
 		(unsigned long long)longest, s.victim.warnings);
 	CHECK(longest <= CALL_US);

@@ -5,8 +5,6 @@
  */
 #include "test_hostile.h"
 
-#include <pthread.h>
-
 /* The victim's answer to what is in the attacker's ring now. */
 static ssize_t look(struct scene *s)
 {
@@ -369,40 +367,10 @@ static bool flood_ends(void)
 	return true;
 }
 
-/* The attacker's other thread: it never stops. */
-struct scribbler {
-	struct attacker *x;
-	void (*scribble)(struct attacker *x, uint64_t *random);
-	volatile bool stop;
-	pthread_t thread;
-};
-
 static uint32_t draw(uint64_t *random)
 {
 	*random = *random * 6364136223846793005u + 1442695040888963407u;
 	return (uint32_t)(*random >> 32);
-}
-
-static void *scribbler_run(void *data)
-{
-	struct scribbler *scribbler = data;
-	uint64_t random = 1;
-
-	while (!scribbler->stop)
-		scribbler->scribble(scribbler->x, &random);
-	return NULL;
-}
-
-static void scribbler_start(struct scribbler *scribbler)
-{
-	scribbler->stop = false;
-	pthread_create(&scribbler->thread, NULL, scribbler_run, scribbler);
-}
-
-static void scribbler_stop(struct scribbler *scribbler)
-{
-	scribbler->stop = true;
-	pthread_join(scribbler->thread, NULL);
 }
 
 /*
