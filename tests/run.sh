@@ -13,6 +13,7 @@ set -euo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 repo=${tests%/*}
+# Those that run if none is named, and one more.
 all_steps=(lint unit fs asan tsan model fuzz xen)
 fine_skips='this machine runs Xen'
 
@@ -28,13 +29,14 @@ Builds sivcfs and runs every test, or the steps that are named:
   model  tests/model/run.sh
   fuzz   tests/fuzz/run.sh
   xen    tests/xen/run.sh: between virtual machines on Xen
+  valgrind  the tests on mounts under memcheck; half an hour, and only if it is named
 The last line is "N passed, N failed"; the exit status is 1 if any failed.
 END
 }
 
 steps=()
 for argument; do
-  case " ${all_steps[*]} " in
+  case " ${all_steps[*]} valgrind " in
     *" $argument "*) steps+=("$argument") ;;
     *)
       [[ $argument == --help || $argument == -h ]] && { usage; exit 0; }
@@ -160,7 +162,7 @@ one() {
 
 # --- Steps ----------------------------------------------------------------------------------------
 
-test_packages=(bats busybox-static clang-format codespell dash procps python3-minimal python3
+test_packages=(bats busybox-static clang-format clang-tidy codespell dash procps python3-minimal python3
   shellcheck socat systemd util-linux)
 
 # build DIRECTORY OPTION...: with warnings as errors.
@@ -196,7 +198,7 @@ export -f tap
 export fine_skips
 
 step_lint() {
-  tap lint 300 "$tests/lint.sh"
+  tap lint 1200 "$tests/lint.sh"
 }
 
 step_unit() {
@@ -224,6 +226,23 @@ step_asan() {
 step_tsan() {
   one "it builds with the thread sanitizer" build tsan -Db_sanitize=thread
   TSAN_OPTIONS=halt_on_error=1 unit_tests tsan
+}
+
+# In the place of sivcfs is a script that runs it under valgrind.  That makes system calls which the
+# filter forbids, and is another program than the one that some tests want to see.
+step_valgrind() {
+  need_packages valgrind
+  one "it builds" build memcheck -Dseccomp=disabled
+  mv "$work/memcheck/src/sivcfs" "$work/memcheck/src/sivcfs.real"
+  cat > "$work/memcheck/src/sivcfs" << 'END'
+#!/bin/sh
+exec valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
+  --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 \
+  --log-file="${SIVC_REPORTS:-/tmp/valgrind}.%p" "$0.real" "$@"
+END
+  chmod 0755 "$work/memcheck/src/sivcfs"
+  SIVC_SANITIZED=1 SIVC_RUNNING=/usr/libexec/valgrind/memcheck \
+    mount_tests memcheck "$tests"/fs/{load,quickstart}.bats
 }
 
 # A step that has a script of its own.

@@ -187,7 +187,7 @@ static const char *word(const char **p, const char *end, char *buffer, size_t si
 		(*p)++;
 	while (*p < end && (**p == '\0' || !strchr(BLANKS, **p))) {
 		if (n < size - 1)
-			buffer[n++] = **p ? **p : '?'; /* a NUL is in no word of ours */
+			buffer[n++] = (char)(**p ? **p : '?'); /* a NUL is in no word of ours */
 		(*p)++;
 	}
 	buffer[n] = '\0';

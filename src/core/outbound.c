@@ -213,7 +213,7 @@ static int node_parse(const char *value, uint32_t *ref, uint64_t *nonce)
 	char again[SIVC_NODE_MAX];
 
 	/* Exactly what we would have written, or nothing of ours. */
-	if (sscanf(value, SIVC_NODE_SCAN, ref, nonce) != 2)
+	if (sscanf(value, SIVC_NODE_SCAN, ref, nonce) != 2) /* NOLINT(cert-err34-c): see below */
 		return -EPROTO;
 	snprintf(again, sizeof(again), SIVC_NODE_FORMAT, *ref, *nonce);
 	return strcmp(again, value) == 0 ? 0 : -EPROTO;
@@ -265,13 +265,13 @@ static int read_node(struct outbound *out)
 	r = hv_node_read(sivc->hv, out->domid, out->ep->name, value, sizeof(value));
 	if (r < 0 && r != -ENOENT && r != -EMSGSIZE)
 		return r;
-	if (r == 0)
-		r = node_parse(value, &ref, &nonce);
-	if (r < 0)
+	if (r < 0 || node_parse(value, &ref, &nonce) < 0) {
 		node_vanished(out);
-	else if (!out->page || ref != out->page_ref || nonce != out->page_nonce)
-		return page_link(out, ref, nonce);
-	return 0;
+		return 0;
+	}
+	if (out->page && ref == out->page_ref && nonce == out->page_nonce)
+		return 0;
+	return page_link(out, ref, nonce);
 }
 
 static void on_watch(void *data)
@@ -799,6 +799,7 @@ void outbound_free_all(struct sivc_endpoint *ep)
 		loop_timer_cancel(&ep->sivc->loop, &out->penalty);
 		hv_watch_free(out->watch);
 		page_unmap(out);
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it has a next */
 		HASH_DELETE(hh, ep->outbounds, out);
 		free(out);
 	}

@@ -308,7 +308,7 @@ static void forgive(
  */
 static int table_replace(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
-	struct census census;
+	struct census census = {0};
 	int r = follow_names(ep, acl);
 
 	if (r == 0)

@@ -76,7 +76,7 @@ struct fs {
 };
 
 /* The most bytes that one request of the kernel carries, either way. */
-#define FS_REQUEST_MAX (1024 * 1024)
+#define FS_REQUEST_MAX ((size_t)1024 * 1024)
 
 /* Checks, and takes, FUSE's options; opens nothing. */
 int fs_new(struct options *options, struct log *log, struct fs **fs);

@@ -16,7 +16,7 @@
 #include "log.h"
 
 #define ENDPOINT_DEFAULT "default"
-#define KIBI             1024u
+#define KIBI             1024UL
 #define DECIMAL          10
 #define ID_MAX           (UINT32_MAX - 1) /* the last one means "none" */
 

@@ -182,8 +182,9 @@ static int frames_take(struct messages *messages, struct frames *frames)
 	struct sivc_frame_header header;
 	int r = sivc_peek(endpoint_of(messages), messages->from, &message);
 
-	if (r == 0)
-		r = frames_reserve(frames);
+	if (r < 0)
+		return r;
+	r = frames_reserve(frames);
 	if (r < 0)
 		return r;
 	if (sizeof(header) + message.length > frames->size - frames->used)

@@ -407,7 +407,7 @@ static uint64_t now_ms(void)
 static void timer_start(struct xen_hv *xen)
 {
 	const struct itimerspec in = {.it_value.tv_sec = WATCH_PERIOD_MS / 1000,
-		.it_value.tv_nsec = WATCH_PERIOD_MS % 1000 * 1000000};
+		.it_value.tv_nsec = WATCH_PERIOD_MS % 1000 * 1000000L};
 
 	timerfd_settime(xen->timer, 0, &in, NULL);
 }
@@ -538,6 +538,8 @@ int xen_names(struct hv *hv, struct hv_name **out)
 	entries = xs_directory(xen->store, XBT_NULL, path, &count);
 	if (!entries && errno != ENOENT && errno != EACCES)
 		return store_failed(xen, path, errno);
+	if (!entries)
+		count = 0;
 	if (count > 0) {
 		names = calloc(count, sizeof(*names));
 		if (!names) {
@@ -558,19 +560,19 @@ int xen_names(struct hv *hv, struct hv_name **out)
 
 int xen_domains(struct hv *hv, uint16_t **out)
 {
-	struct hv_name *names;
+	struct hv_name *names = NULL;
 	uint16_t *domids = NULL;
 	int n = xen_names(hv, &names);
 
 	if (n < 0)
 		return n;
-	if (n > 0) {
+	if (names) {
 		domids = calloc((size_t)n, sizeof(*domids));
 		if (!domids)
 			n = -ENOMEM;
+		for (int i = 0; i < n; i++)
+			domids[i] = names[i].domid;
 	}
-	for (int i = 0; i < n; i++)
-		domids[i] = names[i].domid;
 	free(names);
 	if (n >= 0)
 		*out = domids;

@@ -108,7 +108,7 @@ static int load_policy(struct program *program, struct policy *policy)
 
 static int reload(struct program *program)
 {
-	struct policy policy;
+	struct policy policy = {0};
 
 	if (load_policy(program, &policy) < 0) {
 		log_print(&program->log, LOG_ERR, "the policy that was read before stays in force");

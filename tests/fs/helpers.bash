@@ -19,6 +19,8 @@ repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 # Where the program and the test programs were built; tests/run.sh says it.
 build=${SIVC_BUILD:-$repo/build}
 sivcfs=$build/src/sivcfs
+# What its processes run: under valgrind that is valgrind.
+running=${SIVC_RUNNING:-$(realpath "$sivcfs")}
 # Under the sanitizers everything takes longer, and counts are smaller.
 sanitized=${SIVC_SANITIZED:-0}
 patience=$((sanitized ? 60 : 20)) # seconds that no single step of a test may take
@@ -42,6 +44,7 @@ setup() {
   mkdir hv log
   # Reports go to files: a daemon has no standard error, and a test has to find them.
   local reports="log_path=$BATS_TEST_TMPDIR/log/sanitizer:halt_on_error=1"
+  export SIVC_REPORTS=$BATS_TEST_TMPDIR/log/sanitizer # tests/run.sh valgrind
   export ASAN_OPTIONS="$reports:detect_leaks=1" UBSAN_OPTIONS="$reports:print_stacktrace=1"
 }
 
@@ -256,11 +259,11 @@ daemons_here() {
   while read -r exe; do
     [[ -z $(find "${exe%exe}cwd" "${exe%exe}fd" -lname "$BATS_TEST_TMPDIR*" 2> /dev/null) ]] \
       || cut -d/ -f3 <<< "$exe"
-  done < <(find /proc/[0-9]*/exe -lname "$(realpath "$sivcfs")*" 2> /dev/null)
+  done < <(find /proc/[0-9]*/exe -lname "$running*" 2> /dev/null)
 }
 
 teardown() {
-  local bad=0 name pid mount files
+  local bad=0 name pid mount files report
   for name in "${!job_pid[@]}"; do
     kill -KILL "${job_pid[$name]}" 2> /dev/null || :
     "$build/tests/await" exit "${job_pid[$name]}" || bad=1
@@ -283,7 +286,9 @@ teardown() {
   fi
   # Shown for a test that has failed.
   ! compgen -G 'log/*' > /dev/null || tail -n 40 log/*
-  ! compgen -G 'log/sanitizer*' > /dev/null || { bad=1; head -n 60 log/sanitizer*; }
+  for report in log/sanitizer*; do
+    [[ ! -s $report ]] || { bad=1; head -n 60 "$report"; }
+  done
   # So that bats can take the directory away.
   cd /
   return "$bad"
