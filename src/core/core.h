@@ -98,7 +98,7 @@ void sivc_look_at_store(struct sivc *sivc);
 int sivc_connect(struct sivc *sivc, struct hv *hv);
 void sivc_disconnect(struct sivc *sivc);
 
-/* reopen.c: hv_dispatch has said -ESTALE. */
+/* reopen.c: this domain was restored. */
 void sivc_reopen_later(struct sivc *sivc);
 
 /* Somebody's message may have come, or a waiter: gives messages to waiters, in turn.  True: one got

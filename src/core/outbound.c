@@ -71,11 +71,19 @@ static void page_unmap(struct outbound *out)
 	out->unsettled = 0;
 }
 
-/* R breaks the protocol: its ring is not used again, until it opens another. */
+/*
+ * R breaks the protocol: its ring is not used again, until it opens another.  -EAGAIN: it was not
+ * R, this domain was restored; outbound_resume_all goes on.
+ */
 static int receiver_breach(struct outbound *out)
 {
-	uint64_t n = ++out->breaches;
+	uint64_t n;
 
+	if (hv_lost(out->ep->sivc->hv)) {
+		sivc_reopen_later(out->ep->sivc);
+		return -EAGAIN;
+	}
+	n = ++out->breaches;
 	/* One that does it again and again does not fill the log: the 1st, 2nd, 4th, 8th time. */
 	if ((n & (n - 1)) == 0)
 		hv_log(out->ep->sivc->hv, LOG_WARNING,
@@ -337,6 +345,8 @@ static int outbound_update(struct outbound *out)
 	}
 	if (out->page)
 		update_page(out);
+	if (out->ep->sivc->stale) /* since a moment ago */
+		return -EAGAIN;
 	if (out->unsettled > 0)
 		return loop_now() - out->unsettled > UNSETTLED_MAX_NS ? receiver_breach(out)
 								      : -EAGAIN;

@@ -8,9 +8,9 @@
  * the endpoints publish their tables anew.  Readers go on waiting.  Those who wait to send go on
  * too, if the receiver permits the new id; else their sends fail.
  *
- * Nothing that was mapped from another domain is touched between the restore being noticed
- * (`stale`) and the new beginning, which happens from the loop, when nobody is in the middle of
- * anything.
+ * Until it is noticed (`stale`), what was mapped from another domain reads as zeros; then nothing
+ * is done with it before the new beginning, which happens from the loop, when nobody is in the
+ * middle of anything.
  */
 #include <errno.h>
 #include <string.h>
@@ -56,6 +56,10 @@ static void on_reopen(struct loop_timer *timer)
 
 void sivc_reopen_later(struct sivc *sivc)
 {
+	if (!sivc->stale)
+		hv_log(sivc->hv, LOG_NOTICE,
+			"domain %u was saved and restored: what it shared with others is gone",
+			hv_domid(sivc->hv));
 	sivc->stale = true;
 	if (sivc->reopen.due == 0)
 		loop_timer_set(&sivc->loop, &sivc->reopen, 0, on_reopen);

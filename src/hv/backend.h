@@ -8,6 +8,8 @@
 #ifndef SIVC_HV_BACKEND_H
 #define SIVC_HV_BACKEND_H
 
+#include <stdatomic.h>
+
 #include "hv.h"
 
 struct hv_ops {
@@ -51,8 +53,9 @@ struct hv_ops {
 struct hv {
 	const struct hv_ops *ops;
 	const char *backend;
-	uint16_t domid; /* set by the implementation's open */
-	bool parallel;  /* the same */
+	uint16_t domid;   /* set by the implementation's open */
+	bool parallel;    /* the same */
+	atomic_bool lost; /* hv_lost(); set by the implementation, in a signal handler too */
 	void (*log)(void *data, int priority, const char *message);
 	void *log_data;
 };

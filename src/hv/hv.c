@@ -272,6 +272,11 @@ int hv_dispatch(struct hv *hv)
 	return hv->ops->dispatch(hv);
 }
 
+bool hv_lost(const struct hv *hv)
+{
+	return atomic_load_explicit(&hv->lost, memory_order_relaxed);
+}
+
 bool hv_name_valid(const char *name)
 {
 	static const char digits[] = "0123456789";

@@ -146,11 +146,14 @@ void hv_watch_free(struct hv_watch *watch); /* NULL is fine; cancels what it has
  * Readable when hv_dispatch has something to do.
  *
  * hv_dispatch: -ESTALE, from then on, when this domain was saved and restored: it has another id,
- * and nothing made from this struct hv works any more.  Free all of it, close, and open again; do
- * not touch what was mapped.
+ * and nothing made from this struct hv works any more.  Free all of it, close, and open again.
+ *
+ * What was mapped from other domains reads as zeros after a restore, also before anything here has
+ * noticed it.  Therefore ask hv_lost(), after it was read, before a peer is held to what it says.
  */
 int hv_fd(const struct hv *hv);
 int hv_dispatch(struct hv *hv);
+bool hv_lost(const struct hv *hv); /* a restore was noticed; costs a load */
 
 /*
  * Names of live domains, as the registry (xen) or the directory (local) has them.  They are

@@ -41,6 +41,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "local.h"
 #include "sivc/ioctl.h"
 
@@ -232,7 +233,7 @@ static int take_place(struct local *local)
 
 static int open_place(struct local *local, const struct hv_config *config)
 {
-	int error = local_guard_install();
+	int error = guard_install();
 
 	if (error)
 		return local_fail(local, error, "cannot handle SIGBUS");

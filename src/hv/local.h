@@ -5,7 +5,6 @@
  *	local.c		open and close: the directory, our place in it, the table of functions
  *	local_dir.c	directories, FIFOs, locks: what is opened, and what is refused
  *	local_pages.c	pages: files that are mapped
- *	local_guard.c	SIGBUS: what happens when somebody truncates such a file
  *	local_events.c	event channels: pairs of FIFOs
  *	local_store.c	serving, nodes, names, domains
  *	local_watch.c	being told about changes there, and about the ends of processes
@@ -125,11 +124,6 @@ void local_clear(int at);
 
 /* A decimal number without leading zeros, up to `max`.  Returns what follows it, or NULL. */
 const char *local_number(const char *text, uint32_t max, uint32_t *number);
-
-/* local_guard.c */
-int local_guard_install(void);
-int local_guard(void *memory, size_t length);
-bool local_unguard(void *memory); /* true: it was truncated meanwhile */
 
 /* local_pages.c */
 int local_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,

@@ -12,7 +12,7 @@
  * lives until the last mapping goes, and its memory is nobody else's before.
  *
  * What a peer's reference leads to is checked before it is mapped (a regular file, long enough);
- * what it does with the file afterwards is local_guard.c's subject.
+ * what it does with the file afterwards is guard.c's subject.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "local.h"
 #include "sivc/wire.h"
 
@@ -86,7 +87,7 @@ static int map_file(int fd, size_t length, bool writable, void **memory)
 
 	if (mapped == MAP_FAILED)
 		return -errno;
-	error = local_guard(mapped, length);
+	error = guard_add(mapped, length, NULL, NULL);
 	if (error) {
 		munmap(mapped, length);
 		return error;
@@ -97,7 +98,7 @@ static int map_file(int fd, size_t length, bool writable, void **memory)
 
 static void unmap_file(struct local *local, void *memory, uint32_t count)
 {
-	if (local_unguard(memory))
+	if (guard_remove(memory))
 		hv_log(&local->hv, LOG_WARNING,
 			"backend local: a file of shared memory in %s was truncated while it was "
 			"in "

@@ -14,11 +14,12 @@
  * One process of a domain serves an endpoint: it holds a lock on a file (lock.h).
  *
  * A domain that is saved and restored (or migrated) goes on in another domain: its processes do
- * not notice, but grants, mappings, event channels and nodes are gone.  hv_dispatch() then returns
- * -ESTALE, and all that is left to do is to free everything, close, and open again.  Linux does not
- * expect that of a program that uses event channels and mapped grants, and fails an assertion in
- * the kernel when they are freed: xen_events.c and xen_pages.c go around that.  A page that was
- * mapped is no longer there (SIGBUS), a page that was shared still is, for us.
+ * not notice, but grants, mappings, event channels and nodes are gone.  What tells of it is a
+ * watch, or a page of another domain that is no longer there, whichever is first (hv_lost); all
+ * that is left to do then is to free everything, close, and open again.  Linux does not expect that
+ * of a program that uses event channels and mapped grants, and fails an assertion in the kernel
+ * when they are freed: xen_events.c and xen_pages.c go around that.  A page that was shared is
+ * still there, for us.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -158,12 +159,8 @@ static void on_domid(void *data)
 {
 	struct xen_hv *xen = data;
 
-	if (xen->stale || !was_restored(xen))
-		return;
-	xen->stale = true;
-	hv_log(&xen->hv, LOG_NOTICE,
-		"domain %u was saved and restored: what it shared with others is gone",
-		xen->hv.domid);
+	if (!hv_lost(&xen->hv) && was_restored(xen))
+		xen->hv.lost = true;
 }
 
 /*

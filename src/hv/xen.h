@@ -41,9 +41,7 @@ struct xen_hv {
 	int epoll; /* hv_fd: the store's descriptor, and `timer` */
 	int timer; /* runs while a watch is muted */
 
-	/* The domain was restored: nothing that was made before works.  Set by dispatch. */
-	bool stale;
-	struct hv_watch *restored; /* fires when it may have been */
+	struct hv_watch *restored; /* fires when this domain may have been */
 
 	/* xen_store.c.  A token is given to one watch and never again. */
 	uint64_t last_token;

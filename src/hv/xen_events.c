@@ -212,7 +212,7 @@ void xen_port_free(struct hv_port *base)
 	struct xen_events *events = events_of(base->events);
 
 	xen_self_port_freed(xen_of(base->events->hv), base);
-	if (xen_of(base->events->hv)->stale) {
+	if (hv_lost(base->events->hv)) {
 		port->lost = true; /* xen_events_free needs its number */
 		return;
 	}

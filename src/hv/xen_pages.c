@@ -14,9 +14,10 @@
  * and with it goes the page table that it is mapped by: after a restore, private memory in the same
  * 2 MiB of addresses is zeroes, a thread's stack for instance.  So what is mapped has its 2 MiB to
  * itself; this is why we map it, and not libxengnttab, which cannot be told where.  After a restore
- * there is nothing where the page was, but gntdev would still clear the byte in it, and as of Linux
- * 6.1 crashes the process in the kernel: the notification is taken back before the page is
- * unmapped.
+ * there is nothing where the page was: an access is a SIGBUS, after which there are zeros
+ * (guard.c).  But gntdev would still clear the byte in it, and as of Linux 6.1 the kernel dies of
+ * that: the notification is taken back before anything else is mapped there.  So a page is looked
+ * at before it is unmapped, because it may be gone before anybody knows.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@
 #include <unistd.h>
 #include <xen/sys/gntdev.h> /* needs <stdint.h> */
 
+#include "guard.h"
 #include "xen.h"
 
 #define LIMIT_FILE "/sys/module/xen_gntalloc/parameters/limit"
@@ -38,6 +40,12 @@
 
 int xen_pages_open(struct xen_hv *xen)
 {
+	int r = guard_install();
+
+	if (r < 0) {
+		hv_log(&xen->hv, LOG_ERR, "cannot handle SIGBUS: %s", strerror(-r));
+		return r;
+	}
 	xen->gntshr = xengntshr_open(&xen->logger.vtable, 0);
 	if (!xen->gntshr)
 		return xen_no_device(&xen->hv, "/dev/xen/gntalloc", "xen-gntalloc", errno);
@@ -386,6 +394,15 @@ static int refs_map(int fd, uint32_t count, uint64_t index, bool writable, void 
 	return -ENOMEM;
 }
 
+/* In a signal handler: this domain was restored, or the page would be there. */
+static void on_gone(void *memory, void *data)
+{
+	struct xen_hv *xen = data;
+
+	xen->hv.lost = true;
+	notify_cancel(xengnttab_fd(xen->gnttab), memory);
+}
+
 int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs, bool writable,
 	const struct hv_notify *notify, void **memory)
 {
@@ -400,10 +417,14 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 	if (r < 0)
 		return r == -ENOMEM ? r : -EINVAL;
 	r = refs_map(fd, count, index, writable, &pages);
-	if (r == 0 && notify && notify_set(fd, index, notify) < 0) {
-		munmap(pages, count * PAGE);
-		place_free(pages, count);
-		r = -EINVAL;
+	if (r == 0) {
+		r = notify && notify_set(fd, index, notify) < 0
+			    ? -EINVAL
+			    : guard_add(pages, count * PAGE, on_gone, hv);
+		if (r < 0) {
+			munmap(pages, count * PAGE);
+			place_free(pages, count);
+		}
 	}
 	if (r < 0)
 		refs_remove(fd, count, index);
@@ -414,12 +435,12 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 
 void xen_unmap(struct hv *hv, void *memory, uint32_t count)
 {
-	xengnttab_handle *gnttab = xen_of(hv)->gnttab;
-
 	if (self_unmap(xen_of(hv), memory))
 		return;
-	if (xen_of(hv)->stale)
-		notify_cancel(xengnttab_fd(gnttab), memory);
-	xengnttab_unmap(gnttab, memory, count);
+	(void)*(volatile char *)memory; /* is it there? */
+	if (guard_remove(memory))
+		munmap(memory, count * PAGE); /* zeros */
+	else
+		xengnttab_unmap(xen_of(hv)->gnttab, memory, count);
 	place_free(memory, count);
 }

@@ -494,7 +494,7 @@ int xen_dispatch(struct hv *hv)
 		unmute_all(xen);
 	collect(xen);
 	call_ready(xen);
-	return xen->stale ? -ESTALE : 0;
+	return hv_lost(hv) ? -ESTALE : 0;
 }
 
 int xen_fd(const struct hv *hv)
