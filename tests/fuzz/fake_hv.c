@@ -98,6 +98,7 @@ static struct {
 	uint8_t *all; /* every page, for the hypervisor itself */
 	struct grant grants[FAKE_PAGES];
 	uint32_t next_page, next_port;
+	int restored; /* domain id of the next hv_open; or -1 */
 	LIST_HEAD(, fake_hv) hvs;
 	LIST_HEAD(, mapping) mappings;
 	LIST_HEAD(, fake_events) events;
@@ -633,7 +634,7 @@ static int fake_node_read(
 	int r = enter(hv, FAKE_NODE_READ);
 
 	n = node_find(owner, endpoint, hv->domid);
-	if (r == 0 && (!n || n->dead))
+	if (r == 0 && (!n || n->dead || hv_lost(hv)))
 		r = -ENOENT;
 	if (r == 0 && strlen(n->value) >= size)
 		r = -EMSGSIZE;
@@ -714,7 +715,7 @@ static int fake_dispatch(struct hv *hv)
 		w->due = false;
 		w->watch.fn(w->watch.data);
 	}
-	return 0;
+	return hv_lost(hv) ? -ESTALE : 0;
 }
 
 static int fake_fd(const struct hv *hv)
@@ -821,7 +822,8 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	f = zalloc(sizeof(*f));
 	f->hv = *base;
 	f->hv.ops = &fake_ops;
-	f->hv.domid = (uint16_t)config->domid;
+	f->hv.domid = (uint16_t)(world.restored < 0 ? config->domid : world.restored);
+	world.restored = -1;
 	f->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	LIST_INSERT_HEAD(&world.hvs, f, link);
 	if (config->name)
@@ -832,8 +834,8 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	return 0;
 }
 
-/* Its memory is replaced by a copy, at the same place. */
-static void mapping_detach(struct mapping *m)
+/* Its memory is replaced by a copy, at the same place; that of others by zeros if it is `lost`. */
+static void mapping_detach(struct mapping *m, bool lost)
 {
 	for (uint32_t i = 0; i < m->count; i++) {
 		uint8_t *at = m->memory + (size_t)i * SIVC_PAGE_SIZE;
@@ -841,31 +843,32 @@ static void mapping_detach(struct mapping *m)
 		if (mmap(at, SIVC_PAGE_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 			abort();
-		memcpy(at, fake_page(m->refs[i]), SIVC_PAGE_SIZE);
+		if (m->owner || !lost)
+			memcpy(at, fake_page(m->refs[i]), SIVC_PAGE_SIZE);
 		if (m->owner)
 			world.grants[m->refs[i]] =
 				(struct grant){.mapped = world.grants[m->refs[i]].mapped};
 		else
 			world.grants[m->refs[i]].mapped--;
 	}
-	if (!m->notify)
+	if (!m->notify || lost) /* a domain that goes as a whole has no kernel that could */
 		return;
 	((uint8_t *)fake_page(m->refs[0]))[m->notify_offset] = 0;
 	if (m->notify_port && m->notify_port->other)
 		port_signal(m->notify_port->other);
 }
 
-void fake_kill(struct hv *hv)
+/* Nothing of what it has is the hypervisor's any more. */
+static void detach(struct hv *hv, bool lost)
 {
 	struct fake_hv *f = (struct fake_hv *)hv;
 	struct serving *s, *next;
 	struct fake_port *p;
 	struct mapping *m;
-	struct node *n;
 
 	LIST_FOREACH (m, &world.mappings, link)
 		if (m->hv == f)
-			mapping_detach(m);
+			mapping_detach(m, lost);
 	TAILQ_FOREACH (p, &world.ports, link) {
 		if (p->port.events->hv != hv)
 			continue;
@@ -882,12 +885,35 @@ void fake_kill(struct hv *hv)
 		free(s);
 	}
 	f->dead = true;
+}
+
+void fake_kill(struct hv *hv)
+{
+	struct node *n;
+
+	detach(hv, false);
 	if (fake.xen)
 		return;
 	LIST_FOREACH (n, &world.nodes, link)
 		n->dead = n->dead || n->owner == hv->domid;
 	watches_fire(false, hv->domid, NULL);
 	watches_fire(true, 0, NULL);
+}
+
+void fake_restore(struct hv *hv, uint16_t domid)
+{
+	struct fake_watch *w;
+	struct node *n;
+
+	detach(hv, true);
+	LIST_FOREACH (n, &world.nodes, link)
+		n->dead = n->dead || n->owner == hv->domid;
+	watches_fire(false, hv->domid, NULL);
+	hv->lost = true;
+	world.restored = domid;
+	TAILQ_FOREACH (w, &world.watches, link) /* the kernel sets them again */
+		if (w->watch.hv == hv)
+			watch_fire(w);
 }
 
 unsigned int fake_leaks(void)
@@ -984,6 +1010,7 @@ void fake_reset(void)
 	memset(world.grants, 0, sizeof(world.grants));
 	world.next_page = FIRST_REF;
 	world.next_port = 0;
+	world.restored = -1;
 	world.name_count = 0;
 	fake = (struct fake_control){.failed = FAKE_CALLS};
 }

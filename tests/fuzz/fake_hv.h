@@ -9,8 +9,8 @@
  * too far, ends the process.
  *
  * The adversary is the test: it gets every page by its reference (fake_page), may act before each
- * call of the seam (`before`), can make any call fail (`fail_at`) and can kill a domain's process
- * between any two instructions (fake_kill).
+ * call of the seam (`before`), can make any call fail (`fail_at`), can kill a domain's process
+ * between any two instructions (fake_kill), and save and restore a domain (fake_restore).
  *
  * One world at a time, one thread; other threads may write to the pages alone.
  */
@@ -88,6 +88,12 @@ uint32_t fake_ref(const void *memory);
  * copy, so that the program's objects can be freed.
  */
 void fake_kill(struct hv *hv);
+
+/*
+ * As on Xen: what this process had of the hypervisor is gone, what was mapped from others is
+ * zeros, and the next hv_open is that of domain `domid`.
+ */
+void fake_restore(struct hv *hv, uint16_t domid);
 
 /* The store in the hands of the adversary: any value, for any reader.  NULL: removes it. */
 void fake_node_set(uint16_t owner, const char *endpoint, uint16_t reader, const char *value);

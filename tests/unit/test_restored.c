@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The victim's domain is saved and restored, and has another id then, between any two calls of the
+ * hypervisor.  What it and its friend had acknowledged to each other arrives, once and in order;
+ * both go on when the friend permits the new id; nobody is taken for one who breaks the protocol.
+ */
+#include "test_hostile.h"
+
+#define RESTORED 11 /* the victim's id afterwards */
+#define MESSAGES 6
+
+static struct scene scene;
+
+/* When it happens: before the `restore_at`-th call from now that the victim makes.  0: not. */
+static unsigned long restore_at;
+static bool restored;
+
+static void before(void *data, enum fake_call call, uint16_t domid)
+{
+	(void)data;
+	(void)call;
+	if (domid != VICTIM || restore_at == 0 || --restore_at > 0)
+		return;
+	restored = true;
+	fake_restore(scene.victim.sivc->hv, RESTORED);
+	/* What is sent to a domain that is gone is gone: the friend knows that before it goes on.
+	 */
+	house_run(&scene.friend);
+}
+
+/* Numbers that went from one to the other, as `from` was told, and as `to` has received them. */
+struct line {
+	struct house *from, *to;
+	uint32_t sent, doubtful; /* `doubtful` may have arrived, or not */
+	uint32_t received;
+	bool good;
+};
+
+/* The next number, in a message of `length` bytes. */
+static void line_send(struct line *line, size_t length)
+{
+	char bytes[3 * RING] = "";
+	int r;
+
+	memcpy(bytes, &line->sent, sizeof(line->sent));
+	r = sivc_send(line->from->ep, sivc_domid(line->to->sivc), bytes, length, SIVC_NOWAIT);
+	if (r == 0)
+		line->sent++;
+	else
+		line->doubtful = line->sent;
+}
+
+static void line_take(struct line *line, const void *bytes, size_t length)
+{
+	uint32_t number;
+
+	memcpy(&number, bytes, sizeof(number));
+	if (length < sizeof(number) || number != line->received)
+		line->good = false;
+	line->received++;
+}
+
+static void line_receive(struct line *line)
+{
+	char bytes[3 * RING];
+	ssize_t n;
+
+	while ((n = receive(line->to, SIVC_ANY, bytes, sizeof(bytes))) >= 0)
+		line_take(line, bytes, (size_t)n);
+}
+
+/* All that was acknowledged has arrived, and nothing else but what nobody knows of. */
+static bool line_whole(const struct line *line)
+{
+	if (!line->good || line->received < line->sent || line->received > line->sent + 1 ||
+		(line->received > line->sent && line->doubtful != line->sent)) {
+		printf("# %u were acknowledged, %u arrived%s\n", line->sent, line->received,
+			line->good ? "" : ", not in order");
+		return false;
+	}
+	return true;
+}
+
+/* A message for a reader who waits. */
+static struct sivc_waiter waiter;
+static bool called;
+
+static void on_message(struct sivc_waiter *w)
+{
+	(void)w;
+	called = true;
+}
+
+/* They talk both ways, and some of it is read.  Any of it may fail once the victim is restored. */
+static void talk(struct line *in, struct line *out)
+{
+	for (int i = 0; i < MESSAGES; i++) {
+		line_send(in, i % 2 ? 100 : RING / 3);
+		line_send(out, i % 2 ? 100 : RING / 3);
+		house_run(&scene.victim);
+		if (i == MESSAGES / 2) {
+			line_receive(in);
+			line_receive(out);
+			sivc_refuse(scene.victim.ep, ATTACKER);
+			sivc_permit(scene.victim.ep, ATTACKER);
+		}
+	}
+}
+
+static bool goes_on(struct line *in, struct line *out)
+{
+	int r;
+
+	house_run(&scene.victim);
+	CHECK_IS(sivc_domid(scene.victim.sivc), RESTORED);
+	line_receive(in);
+	line_receive(out);
+	CHECK(line_whole(in));
+	CHECK(line_whole(out));
+	/* The friend's rule was for the old id; the victim's is as it was. */
+	r = send_bytes(&scene.victim, FRIEND, "x", 1);
+	CHECK(r == -EACCES || r == -EPIPE);
+	CHECK_IS(sivc_permit(scene.friend.ep, RESTORED), 0);
+	CHECK(others_go_on(&scene));
+	CHECK_IS(sivc_wait_receive(scene.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(send_bytes(&scene.friend, RESTORED, "x", 1), 0);
+	house_run(&scene.victim);
+	CHECK(called);
+	CHECK_IS(scene.victim.ep->breaches + scene.friend.ep->breaches, 0);
+	return true;
+}
+
+/* One life of the two, with a restore at that place. */
+static bool one_restore(unsigned long at)
+{
+	struct line in, out;
+	bool good;
+
+	scene_open(&scene);
+	in = (struct line){.from = &scene.friend, .to = &scene.victim, .good = true};
+	out = (struct line){.from = &scene.victim, .to = &scene.friend, .good = true};
+	waiter = (struct sivc_waiter){.fn = on_message};
+	called = restored = false;
+	fake.before = before;
+	restore_at = at;
+	talk(&in, &out);
+	restore_at = 0;
+	if (!restored)
+		fake_restore(scene.victim.sivc->hv, RESTORED);
+	good = goes_on(&in, &out);
+	attacker_close(&scene.x);
+	house_close(&scene.victim);
+	house_close(&scene.friend);
+	if (good && fake_leaks() > 0) {
+		printf("# %u objects are left\n", fake_leaks());
+		good = false;
+	}
+	if (!good)
+		printf("# when the victim was restored before call %lu\n", at);
+	return good;
+}
+
+static bool between_any_two(void)
+{
+	bool good = true;
+	unsigned long at = 1;
+
+	do {
+		good = one_restore(at++) && good;
+	} while (restored); /* else the victim makes fewer calls, and was restored after them */
+	return good && at > MESSAGES;
+}
+
+int main(void)
+{
+	holds("a domain that is restored between any two calls loses nothing that was acknowledged",
+		between_any_two);
+	return done_testing();
+}
