@@ -79,12 +79,15 @@ void sivc_close(struct sivc *sivc); /* closes its endpoints; NULL is fine */
  * program may add its own descriptors, so that it has one loop for everything: fn is called when
  * fd has one of `events` (EPOLL*).
  *
- * With `spin`, sivc_wait looks for work during that time before it sleeps, and senders need not
+ * With `spin`, sivc_wait looks for work for at most that time before it sleeps, and nobody has to
  * wake it then: an answer comes sooner, and a processor is busy meanwhile.  Only who has just had
- * something to do spins, and on a machine with one processor nobody does.  A program that polls
- * sivc_fd() itself does not set it: nobody would wake it.
+ * something to do spins, and only as long as it has paid lately: waits that are longer than `spin`
+ * make the time shorter, down to nothing.  Without `spin` the same is done in the middle of a
+ * message that is longer than the ring, and of sivc_sending's batch, for at most 200 us.  In the
+ * local backend nobody spins on a machine with one processor; nor does a program that has asked for
+ * sivc_fd(), because it waits elsewhere.
  */
-int sivc_fd(const struct sivc *sivc);
+int sivc_fd(struct sivc *sivc);
 int sivc_dispatch(struct sivc *sivc);
 int sivc_wait(struct sivc *sivc, int timeout_ms);
 int sivc_add_fd(struct sivc *sivc, int fd, uint32_t events, void (*fn)(void *data), void *data);

@@ -32,7 +32,8 @@ struct sivc {
 	LIST_HEAD(, sivc_endpoint) endpoints;
 
 	/* Looking for work before sleeping: sivc.c. */
-	bool may_spin;     /* others can give us work meanwhile */
+	bool may_spin;     /* others can give us work meanwhile, and nobody polls sivc_fd() */
+	bool polled;       /* somebody does */
 	uint32_t spin;     /* microseconds; 0: only in the middle of a long message */
 	uint64_t spin_now; /* ns; what has been worth it lately */
 };

@@ -126,7 +126,7 @@ int sivc_connect(struct sivc *sivc, struct hv *hv)
 	int r;
 
 	sivc->hv = hv;
-	sivc->may_spin = hv_parallel(hv);
+	sivc->may_spin = hv_parallel(hv) && !sivc->polled;
 	r = loop_add(&sivc->loop, hv_fd(hv), EPOLLIN, on_store, sivc, &sivc->hv_handle);
 	return r == 0 ? own_name(sivc, sivc->config.name) : r;
 }
@@ -198,8 +198,12 @@ static bool rest(struct sivc *sivc)
 	return found;
 }
 
-int sivc_fd(const struct sivc *sivc)
+/* Whoever waits there does not look out for anybody: from now on, all are asked to signal. */
+int sivc_fd(struct sivc *sivc)
 {
+	sivc->polled = true;
+	sivc->may_spin = false;
+	rest(sivc);
 	return sivc->loop.epoll;
 }
 

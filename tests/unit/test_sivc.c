@@ -295,6 +295,32 @@ static void on_ready(struct sivc_waiter *waiter)
 	((struct reader *)waiter)->calls++;
 }
 
+/* In the middle of a long message sivc_wait looks out for the rest; who polls must be woken. */
+static void test_polling_program(void)
+{
+	static char out[8 * RING], in[8 * RING];
+	struct reader reader = {.waiter = {.fn = on_ready}};
+	struct async_send s;
+	struct pollfd fd;
+	struct world w;
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	fd = (struct pollfd){sivc_fd(w.a), POLLIN, 0};
+	sivc_wait_receive(w.ea, SIVC_ANY, &reader.waiter);
+	start(w.eb, &s, out, sizeof(out));
+	while (poll(&fd, 1, 20) == 1)
+		sivc_dispatch(w.a);
+	sivc_dispatch(w.b);
+	is(sivc_receive(w.ea, SIVC_ANY, in, sizeof(in), NULL, SIVC_NOWAIT), -EAGAIN,
+		"a part of a long message is taken");
+	sivc_dispatch(w.b);
+	is(poll(&fd, 1, 1000), 1, "who polls is woken when more of it comes");
+	sivc_wait_cancel(&reader.waiter);
+	sivc_send_cancel(&s.sending);
+	world_deinit(&w);
+}
+
 static void test_waiters(void)
 {
 	struct world w;
@@ -443,6 +469,7 @@ int main(void)
 	test_waiting_sender();
 	test_many();
 	test_waiters();
+	test_polling_program();
 	test_long_messages();
 	test_acl_text();
 	test_bad_settings();
