@@ -9,17 +9,25 @@
 # FUZZ_SECONDS (60; 0: only the replay), as many targets at a time as there are processors.  An input
 # that does harm is kept as corpus/TARGET/found-...; all else that is new is thrown away, unless
 # FUZZ_KEEP=1 says to add what reaches new code, as little of it as does.
+#
+# FUZZ_ENGINE=afl: by AFL++, which mutates in other ways, instead of libFuzzer; without the replay.
 set -euo pipefail
 
 fuzz=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 repo=${fuzz%/tests/fuzz}
 core=$repo/src/core
 seconds=${FUZZ_SECONDS:-60}
+engine=${FUZZ_ENGINE:-libfuzzer}
 
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
 need_packages clang libclang-rt-dev libc6-dev pkgconf libfuse3-dev uthash-dev
+compiler=(clang)
+if [[ $engine == afl ]]; then
+  need_packages afl++
+  compiler=(env AFL_QUIET=1 afl-clang-fast)
+fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -35,13 +43,14 @@ build() { # target
   local out=(-o "$dir/$1")
   case $1 in
     sender | receiver)
-      clang "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "${out[@]}"
       ;;
-    acl) clang "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "${out[@]}" ;;
-    node) clang "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;
-    frames) clang "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_frames.c" "${out[@]}" ;;
+    acl) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "${out[@]}" ;;
+    node) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;
+    ioctl) "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_ioctl.c" "${out[@]}" ;;
+    frames) "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_frames.c" "${out[@]}" ;;
     options)
-      clang "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo/src/fs/log.c" -lfuse3 "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo/src/fs/log.c" -lfuse3 "${out[@]}"
       ;;
     *)
       echo "no such target: $1" >&2
@@ -83,7 +92,26 @@ replay() { # target
   echo "# ${#inputs[@]} inputs"
 }
 
+look_afl() { # target
+  local harm
+  AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 \
+    ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0 \
+    afl-fuzz -i "$fuzz/corpus/$1" -o "$dir/$1.afl" -m none -t 20000 -V "$seconds" -- "$dir/$1" \
+    > "$dir/$1.log" 2>&1 || { tail -n 20 "$dir/$1.log"; return 1; }
+  grep -E '^(execs_done|edges_found|corpus_found|saved_)' "$dir/$1.afl/default/fuzzer_stats" | sed 's/^/# /'
+  mkdir -p "$dir/$1.found"
+  for harm in "$dir/$1.afl"/default/{crashes,hangs}/id:*; do
+    [[ ! -e $harm ]] || cp "$harm" "$dir/$1.found/"
+  done
+  keep "$1"
+  [[ -z $(ls "$dir/$1.found") ]]
+}
+
 look() { # target
+  if [[ $engine == afl ]]; then
+    look_afl "$1"
+    return
+  fi
   mkdir -p "$dir/$1.new"
   run "$1" -max_total_time="$seconds" "$dir/$1.new" "$fuzz/corpus/$1" || return 1
   grep -E '^(Done|stat::)' "$dir/$1.log" | sed 's/^/# /'
@@ -108,11 +136,12 @@ check() { # sentence, command...
 }
 
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(sender receiver acl node frames options)
+[[ ${#targets[@]} -gt 0 ]] || targets=(sender receiver acl node frames ioctl options)
 for target in "${targets[@]}"; do
   build "$target"
 done
 for target in "${targets[@]}"; do
+  [[ $engine == libfuzzer ]] || break
   check "fuzz: $target: what was found before does no harm any more" replay "$target"
 done
 if [[ $seconds -gt 0 ]]; then
