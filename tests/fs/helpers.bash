@@ -42,6 +42,7 @@ setup() {
   # An ordinary user has to get here, too.
   chmod 0755 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$BATS_TEST_TMPDIR"
   mkdir hv log
+  chmod 1777 log # other users' programs report, too
   # Reports go to files: a daemon has no standard error, and a test has to find them.
   local reports="log_path=$BATS_TEST_TMPDIR/log/sanitizer:halt_on_error=1"
   export SIVC_REPORTS=$BATS_TEST_TMPDIR/log/sanitizer # tests/run.sh valgrind

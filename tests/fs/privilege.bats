@@ -28,7 +28,6 @@ open_directory() {
 user_directory() {
   mkdir user
   chown "$ordinary_user" user
-  chmod 0777 log
 }
 
 # --- What is given up ---
@@ -109,7 +108,6 @@ user_directory() {
   # Of another user of that group.
   mkdir 2
   chown "$ordinary_user" 2
-  chmod 0777 log
   as_user "$sivcfs" local 2 -o "dir=$PWD/hv,domid=2" 3>&-
   echo "allow 2" > 1/acl
   as_user bash -c 'echo hello > 2/peers/1'

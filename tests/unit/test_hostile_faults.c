@@ -92,7 +92,9 @@ static int open_a(struct life *life)
 
 static int open_b(struct life *life)
 {
-	return open_domain(&life->b, FRIEND, "friend");
+	int r = open_domain(&life->b, FRIEND, NULL);
+
+	return r < 0 ? r : strcmp(sivc_name(life->b.sivc), "friend") == 0 ? 0 : -EBADMSG;
 }
 
 static int endpoint_a(struct life *life)
@@ -205,6 +207,14 @@ static int show(struct life *life)
 	return n < 0 ? (int)n : 0;
 }
 
+static int find_name(struct life *life)
+{
+	uint16_t domid = 0;
+	int r = sivc_resolve(life->a.sivc, "friend", &domid);
+
+	return r < 0 ? r : domid == FRIEND ? 0 : -EBADMSG;
+}
+
 static int put_back(struct life *life)
 {
 	return sivc_putback(life->a.ep, FRIEND, "small", 5);
@@ -236,6 +246,7 @@ static const struct step {
 	{"receive that", receive_small},
 	{"write the table again", allow},
 	{"show what it is", show},
+	{"find a name", find_name},
 	{"close", close_a},
 	{"find it closed", is_closed},
 	{"open again", endpoint_a},
@@ -255,6 +266,7 @@ static bool live(const char *failure, bool (*happened)(void), int error)
 	bool good = true;
 
 	*life = (struct life){0};
+	fake_name_set("friend", FRIEND);
 	for (size_t i = 0; i < sizeof(life->large); i++)
 		life->large[i] = (char)(i * 7);
 	for (size_t i = 0; good && i < sizeof(steps) / sizeof(steps[0]); i++) {
