@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -234,6 +235,22 @@ static void op_poll(int fd, const char *name, const char *text)
 		pollfd.revents & POLLHUP ? " hup" : "", pollfd.revents ? "" : " -");
 }
 
+/* Waits that long, in milliseconds, for a message to come; goes on when it is interrupted. */
+static void op_epoll(int fd, const char *name, const char *text)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	long n = epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+
+	if (n == 0) {
+		do
+			n = epoll_wait(epoll, &event, 1, (int)number(text));
+		while (n < 0 && errno == EINTR);
+	}
+	print_result(name, n);
+	close(epoll);
+}
+
 static void op_allow(int fd, const char *name, const char *text)
 {
 	uint32_t domid = (uint32_t)number(text);
@@ -357,6 +374,7 @@ static const struct operation {
 	{"fillframes", op_fillframes, true},
 	{"readframes", op_readframes, false},
 	{"poll", op_poll, true},
+	{"epoll", op_epoll, true},
 	{"allow", op_allow, true},
 	{"deny", op_deny, true},
 	{"permitted", op_permitted, true},

@@ -11,10 +11,11 @@
 
 set -euo pipefail
 
+xen=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=tests/xen/guests.bash
-. "$(dirname "${BASH_SOURCE[0]}")/guests.bash"
+. "$xen/guests.bash"
 # shellcheck source=tests/says.bash
-. "$(dirname "${BASH_SOURCE[0]}")/../says.bash"
+. "$xen/../says.bash"
 
 # Seconds that no single step may take.  The lab is emulated, perhaps on a busy machine.
 patience=90
@@ -69,10 +70,12 @@ permit() {
   in_domain "$domain" 'cat >> /sivc/acl' <<<"$rules"
 }
 
-# start NAME COMMAND...: in the background; its output is in NAME.out.
+# start NAME COMMAND...: in the background; its output is in NAME.out.  The process that finish and
+# teardown know of is the command itself, so that what in_domain has started ends with it.
 start() {
   local name=$1
   shift
+  [[ $1 != in_domain ]] || set -- "$xen/on" "${@:2}"
   "$@" >"$BATS_TEST_TMPDIR/$name.out" 2>&1 3>&- 4>&- <"${start_input:-/dev/null}" &
   job_pid[$name]=$!
 }

@@ -2,8 +2,8 @@
 # What the hypervisor refuses to a program that ignores the page's "no" (hostile.c).
 #
 # Guest 1 is the victim.  It has permitted and then refused guest 2, which therefore has a page that
-# says so.  It does not know guest 3, and permits it further down.  The guests that attack run no
-# sivcfs: what an honest one holds is no matter here.
+# says so.  It does not know guest 3, which is of another type, and permits it further down.  The
+# guests that attack run no sivcfs: what an honest one holds is no matter here.
 
 load helpers
 
@@ -36,18 +36,6 @@ attack() {
   attack 2 ports
 }
 
-@test "a domain cannot write to its page of the table" {
-  attack 2 write
-}
-
-@test "a domain cannot write to its page of the table after mprotect, which succeeds" {
-  attack 2 mprotect
-}
-
-@test "a domain cannot map its page of the table for writing" {
-  attack 2 writable
-}
-
 @test "a domain that was told another's grant and event channel can use neither" {
   permit 1 3
   local node port
@@ -58,6 +46,22 @@ attack() {
 
 @test "a domain can neither read another's node, nor list the nodes, nor change its own" {
   attack 2 node "$(id 3)"
+}
+
+@test "a domain cannot write to its page of the table" {
+  in_domain 1 "echo deny $(id 3) >> /sivc/acl" # which has a page from here on
+  attack 2 write
+  attack 3 write
+}
+
+@test "a domain cannot write to its page of the table after mprotect, which succeeds" {
+  attack 2 mprotect
+  attack 3 mprotect
+}
+
+@test "a domain cannot map its page of the table for writing" {
+  attack 2 writable
+  attack 3 writable
 }
 
 # revoked ATTACK: guest 3, permitted, takes all that it is given; then it is refused and does its

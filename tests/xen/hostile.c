@@ -148,15 +148,15 @@ static void on_fault(int signal_number)
 	siglongjmp(refused, signal_number);
 }
 
-/* The signal that a write to there gives, or 0. */
-static int write_fault(volatile uint32_t *at)
+/* The signal that a write of another value to there gives, or 0. */
+static int write_fault(volatile uint32_t *at, uint32_t before)
 {
 	int fault = sigsetjmp(refused, 1);
 
 	signal(SIGSEGV, fault ? SIG_DFL : on_fault);
 	signal(SIGBUS, fault ? SIG_DFL : on_fault);
 	if (!fault)
-		*at = SIVC_VERDICT_PERMITTED;
+		*at = before + 1;
 	return fault;
 }
 
@@ -167,7 +167,7 @@ static int write_fault(volatile uint32_t *at)
 static int try_write(
 	const struct attacker *a, struct sivc_page *page, uint32_t before, const char *what)
 {
-	int fault = write_fault(&page->verdict);
+	int fault = write_fault(&page->verdict, before);
 	uint32_t after = page_map(a)->verdict;
 
 	return verdict(after == before, "%s: %s", what,

@@ -6,7 +6,6 @@
  *	hv_check user DOMID     maps the pages of domain DOMID, and tries what it must not
  *	hv_check self           one domain is both
  *	hv_check limits         until grants, nodes and watches run out
- *	hv_check restored DOMID is run in two domains, of which one is saved and restored then
  *
  * Owner and user talk through a control page that the owner shares: the user writes `request` and
  * signals, the owner does it, writes `reply` and signals.  Prints "ok - ..." or "not ok - ..." for
@@ -35,7 +34,6 @@
 #define VALUES         (RING_PAGES + 3) /* numbers in the node */
 #define PATIENCE_MS    60000            /* for what must come; a lab can be slow */
 #define QUIET_MS       300              /* for what must not come */
-#define RESTORE_MS     120000           /* for somebody to save and restore a domain */
 #define ROUND_TRIPS    200
 #define EVENT_FLOOD    2000
 #define NODE_FLOOD     300
@@ -64,7 +62,6 @@ struct side {
 	unsigned int signals; /* on `port` */
 	unsigned int calls;   /* of the watch's function */
 	bool hold;            /* leave the port masked */
-	bool stale;           /* hv_dispatch has said so */
 	unsigned int counter; /* of requests */
 };
 
@@ -144,7 +141,7 @@ static void turn(struct side *side, int timeout_ms)
 
 	if (poll(fds, 2, timeout_ms) <= 0)
 		return;
-	side->stale |= hv_dispatch(side->hv) == -ESTALE;
+	hv_dispatch(side->hv);
 	hv_events_dispatch(side->events);
 }
 
@@ -660,53 +657,6 @@ static int self(void)
 }
 
 /*
- * Save and restore.  Both domains share with each other, so that both have pages of the other.
- */
-
-static void restored_free(struct side *mine, struct side *theirs, struct hv_watch *watch)
-{
-	hv_watch_free(watch);
-	hv_unmap(theirs->hv, theirs->ring, RING_PAGES);
-	hv_unmap(theirs->hv, theirs->read_only, 1);
-	hv_unmap(theirs->hv, theirs->control, 1);
-	hv_port_free(theirs->port);
-	hv_unshare(mine->hv, mine->ring, RING_PAGES);
-	hv_unshare(mine->hv, mine->read_only, 1);
-	hv_unshare(mine->hv, mine->control, 1);
-	hv_port_free(mine->port);
-	hv_unserve(mine->hv, ENDPOINT);
-	side_close(theirs);
-	side_close(mine);
-}
-
-static int restored(uint16_t peer)
-{
-	struct side mine, theirs;
-	struct hv_watch *watch;
-	pid_t holder;
-
-	side_open(&mine);
-	side_open(&theirs);
-	check(hv_serve(mine.hv, ENDPOINT, &holder) == 0, "an endpoint can be served");
-	owner_share(&mine, peer);
-	check(owner_publish(&mine, peer, 1) == 0, "a node can be written");
-	check(hv_watch_node(theirs.hv, peer, ENDPOINT, on_watch, &theirs, &watch) == 0,
-		"a node can be watched");
-	user_wait_for_node(&theirs, peer);
-	user_map(&theirs, peer);
-	WAIT(&theirs, theirs.stale || user_read_node(&theirs, peer) == -ENOENT, RESTORE_MS);
-	if (!theirs.stale) {
-		check(user_read_node(&theirs, peer) == -ENOENT,
-			"a domain that is saved takes its nodes away");
-		restored_free(&mine, &theirs, watch);
-		return *failed;
-	}
-	check(WAIT(&mine, mine.stale, PATIENCE_MS), "a restored domain is told");
-	restored_free(&mine, &theirs, watch);
-	return self();
-}
-
-/*
  * Limits.
  */
 
@@ -806,9 +756,6 @@ int main(int argc, char **argv)
 		return self();
 	if (argc == 2 && strcmp(role, "limits") == 0)
 		return limits();
-	if (argc == 3 && strcmp(role, "restored") == 0)
-		return restored(peer);
-	fprintf(stderr,
-		"usage: hv_check owner DOMID | user DOMID | self | limits | restored DOMID\n");
+	fprintf(stderr, "usage: hv_check owner DOMID | user DOMID | self | limits\n");
 	return 2;
 }

@@ -1,5 +1,9 @@
 #!/usr/bin/env bats
 # A guest comes back: rebooted, or saved and restored.  Either way it has another domain id.
+#
+# Linux saves a guest only if it can freeze all of its processes, and it cannot freeze one that is in
+# a request of FUSE: the file system that should answer may be frozen already (freeze.bats).  So
+# whoever waits in a guest that is to be saved waits by epoll, or uses libsivc.
 
 load helpers
 
@@ -8,6 +12,19 @@ came_back() { # N OLD_ID
   forget_id "$1"
   now=$(timeout 5 "$BATS_TEST_DIRNAME/on" "$1" 'xenstore-read domid' 2>/dev/null) || return 1
   [[ $now != "$2" ]]
+}
+
+save_and_restore() { # N
+  local old
+  old=$(id "$1")
+  in_domain 0 "xl save sivc-u$1 /tmp/u$1 && xl restore /tmp/u$1; status=\$?; rm -f /tmp/u$1; exit \$status"
+  eventually came_back "$1" "$old"
+}
+
+# What Linux 6.1 has to say when grants and event channels of before are given up, and nothing else.
+only_known_warnings() { # N
+  same "$(in_domain "$1" "dmesg | grep -E 'BUG|Oops|WARNING' |
+    grep -vE 'WARNING: .* (xen_mc_flush|evtchn_put|__unmap_grant_pages_done)\+'; dmesg -C")" ""
 }
 
 @test "a guest that was rebooted has another domain id, and none of the old one's permissions" {
@@ -26,56 +43,42 @@ came_back() { # N OLD_ID
   same "$(in_domain 1 "dd if=/sivc/peers/$new iflag=nonblock bs=100 status=none")" hello
 }
 
-@test "a guest without sivcfs is saved and restored, and its processes go on" {
-  local old
-  old=$(id 3)
-  in_domain 3 '(echo 0; while sleep 0.1; do echo $((++i)); done) >/tmp/count 2>&1 &'
-  in_domain 0 'xl save sivc-u3 /tmp/u3 && xl restore /tmp/u3 && rm /tmp/u3'
-  eventually came_back 3 "$old"
-  local count
-  count=$(in_domain 3 'tail -n1 /tmp/count')
-  eventually more_than "$count"
-}
-
-more_than() {
-  (($(in_domain 3 'tail -n1 /tmp/count') > $1))
-}
-
 @test "a guest is saved and restored with a reader that waits and a sender in mid-stream" {
-  mount_in 1
+  mount_in 1 ring=4K # few messages of the stream can be under way
   mount_in 2
-  permit 1 2
   permit 2 1
-  local one old
+  local one old sent
   one=$(id 1) old=$(id 2)
   # Acknowledged to guest 1, and not yet read in guest 2.
   in_domain 2 "mkdir /sivc/endpoints/later; echo allow $one > /sivc/endpoints/later/acl"
   in_domain 1 "mkdir /sivc/endpoints/later; echo unread > /sivc/endpoints/later/peers/$old"
-  start waiting in_domain 2 'dd if=/sivc/inbox bs=100 count=1 status=none'
-  blocked 2 dd
-  start got in_domain 1 'while read -r line; do echo "$line"; done </sivc/inbox'
-  # Each line that was acknowledged is in /tmp/sent.
-  in_domain 2 "touch /tmp/stream
-    (i=0; while [[ -e /tmp/stream ]]; do
-      if echo \$i >/sivc/peers/$one; then echo \$i; i=\$((i + 1)); else sleep 0.1; fi
-    done) >/tmp/sent 2>/tmp/errors &"
-  shows got 20
-  in_domain 0 'xl save sivc-u2 /tmp/u2 && xl restore /tmp/u2 && rm /tmp/u2'
-  eventually came_back 2 "$old"
+  in_domain 2 "fileop /sivc/inbox r+nonblock epoll=$((patience * 1000)) read=100 >/tmp/waited 2>&1 &"
+  blocked 2 fileop
+  # Guest 2 sends by libsivc, and guest 1 reads by files.
+  in_domain 1 "mkdir /sivc/endpoints/stream; echo allow $old > /sivc/endpoints/stream/acl"
+  start got in_domain 1 'while read -r line; do echo "$line"; done </sivc/endpoints/stream/inbox'
+  in_domain 2 "exec stream stream $one >/tmp/sent 2>/tmp/log &"
+  shows got 200
+  save_and_restore 2
   echo "guest 2 was $old and is $(id 2)"
-  in_domain 2 'cat /sivc/self; ps ax | grep "[d]d if"'
-  same "$(in_domain 2 'timeout 20 cat /sivc/endpoints/later/inbox & sleep 2; kill $!')" unread
+  in_domain 2 'sort /tmp/log | uniq -c'
+  same "$(in_domain 2 'fileop /sivc/endpoints/later/inbox r+nonblock read=100')" 'read 7 unread\x0a'
   # The mount came back, and the reader goes on.
-  eventually in_domain 1 "echo 'after the restore' > /sivc/peers/$(id 2)"
-  finish waiting
-  same "$output" "after the restore"
-  # Guest 1 permits the new id: the stream goes on where it stood.
-  local sent
+  in_domain 1 "echo 'after the restore' > /sivc/peers/$(id 2)"
+  eventually in_domain 2 "grep -q 'after the restore' /tmp/waited"
+  # Guest 1 permits the new id: the stream goes on where it stood, and nothing of it was lost.
+  in_domain 1 "echo allow $(id 2) >> /sivc/endpoints/stream/acl"
   sent=$(in_domain 2 'wc -l </tmp/sent')
-  permit 1 2
-  shows got "$((sent + 20))"
-  in_domain 2 'rm /tmp/stream; sleep 1; cat /tmp/sent' >"$BATS_TEST_TMPDIR/sent"
-  shows got "$(tail -n1 "$BATS_TEST_TMPDIR/sent")"
-  in_domain 2 'sort /tmp/errors | uniq -c'
-  cmp "$BATS_TEST_TMPDIR/sent" "$BATS_TEST_TMPDIR/got.out"
+  eventually goes_beyond "$sent"
+  in_domain 2 'pkill -x stream; cat /tmp/sent' >"$BATS_TEST_TMPDIR/sent"
+  eventually grep -qx "$(tail -n1 "$BATS_TEST_TMPDIR/sent")" "$BATS_TEST_TMPDIR/got.out"
+  # One that was interrupted before it was acknowledged may have come twice; the last may be one more.
+  uniq "$BATS_TEST_TMPDIR/got.out" | head -n "$(wc -l <"$BATS_TEST_TMPDIR/sent")" |
+    cmp - "$BATS_TEST_TMPDIR/sent"
+  same "$(counter 2 sivc_breaches_total) $(counter 1 sivc_breaches_total)" "0 0"
+  only_known_warnings 2
+}
+
+goes_beyond() { # LINES that guest 2 has sent
+  (($(in_domain 2 'wc -l </tmp/sent') > $1))
 }

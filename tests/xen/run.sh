@@ -5,19 +5,23 @@
 #
 #   run.sh [--here] [--all] [--full] [-o DIR] [PART...]
 #
-# The parts, in this order; without a name all of them but pvh, which takes three minutes:
+# The parts, in this order; without a name all of them but `fs`, `seam` and `freeze`:
 #   fs        the tests of ../fs: each domain that they start is a guest (far.c)
+#   seam      src/hv/hv.h, without what is above it
 #   messages  between guests, and between a guest and dom0
 #   hostile   programs that ignore the page's "no"
 #   flood     what a refused guest costs the receiver, beside TCP and UDP
 #   transfer  1 KB messages and bulk, beside libvchan and TCP
 #   limits    more senders than there are grants
-#   endings   domains that are destroyed
 #   restart   domains that are rebooted, or saved and restored
-#   pvh       messages and hostile again, with PVH guests
+#   freeze    a process in a request of FUSE keeps Linux from being saved, with sivcfs or without
+#   endings   domains that are destroyed
 #   kernels   no domain's kernel has complained
 #
+# Guests 1 and 2 are PV, guest 3 is PVH.
+#
 #   --here   this machine is a dom0 of Xen: its hypervisor, not an emulated one
+#   --pvh    all guests are PVH
 #   --all    of ../fs all that a guest can do, not a choice of it
 #   --full   measure as long as the original did
 #   -o DIR   keep the tables and plots of the measurements, and the consoles' logs, in DIR
@@ -30,24 +34,29 @@ repo=${xen%/tests/xen}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-parts=(fs messages hostile flood transfer limits endings restart kernels)
-guests=3 lab_options=() all=0 keep=''
+all_parts=(fs seam messages hostile flood transfer limits restart freeze endings kernels)
+guests=3 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
 export FLOOD_SECONDS=4 TRANSFER_MESSAGES=4000
 while (($#)); do
   case $1 in
     --here) lab_options+=(-x) ;;
+    --pvh) types=pvh ;;
     --all) all=1 ;;
     --full) FLOOD_SECONDS=20 TRANSFER_MESSAGES=20000 ;;
     -o) keep=$(realpath -m "${2:?-o: a directory is missing}"); shift ;;
     *)
-      [[ " ${parts[*]} pvh " == *" $1 "* ]] || { sed -n '3,/^set/p' "$0" | grep '^#' >&2; exit 2; }
+      [[ " ${all_parts[*]} " == *" $1 "* ]] || { sed -n '3,/^set/p' "$0" | grep '^#' >&2; exit 2; }
       chosen+=("$1")
       ;;
   esac
   shift
 done
-((!${#chosen[@]})) || parts=("${chosen[@]}")
+((${#chosen[@]})) || chosen=(messages hostile flood transfer limits restart endings kernels)
+parts=()
+for part in "${all_parts[@]}"; do
+  [[ " ${chosen[*]} " != *" $part "* ]] || parts+=("$part")
+done
 
 # --- In the lab -----------------------------------------------------------------------------------
 
@@ -56,7 +65,7 @@ choice='not permitted|allow N permits|comes later|deny takes|larger than the rin
 choice+='|takes turns|own domain|EPIPE|never delivered|every order|kill -9|poll says|max_msg bytes'
 
 bats_files() { # OPTION... FILE...
-  bats --tap "$@" </dev/null
+  bats --tap --timing "$@" </dev/null
 }
 
 run_fs() {
@@ -71,23 +80,10 @@ run_fs() {
   SIVC_BUILD=$lab_work/far bats_files "${options[@]}" "${files[@]/%/.bats}"
 }
 
-# Linux cannot suspend a guest in which a process waits for the answer to a FUSE request: seen with
-# 6.1, "1 tasks refusing to freeze".  The test that needs it is not run.
-run_restart() {
-  bats_files --filter 'rebooted|without sivcfs' "$xen/restart.bats"
-}
-
-run_pvh() {
-  # shellcheck disable=SC2016 # for dom0's shell
-  "$xen/on" 0 'for i in 1 2 3; do xl destroy sivc-u$i; domain_create $i pvh; done
-    for i in 1 2 3; do domain_wait $i; done' || return
-  GUEST_TYPE=pvh bats_files "$xen/messages.bats" "$xen/hostile.bats"
-}
-
 run_part() {
   local start=$SECONDS status=0
   case $1 in
-    fs | restart | pvh) "run_$1" || status=$? ;;
+    fs) run_fs || status=$? ;;
     *) bats_files "$xen/$1.bats" || status=$? ;;
   esac
   echo "# $1 took $((SECONDS - start)) s"
@@ -114,13 +110,13 @@ if [[ ! ${SIVC_BUILD:-} ]]; then
     exit 1
   fi
 fi
-programs=("$SIVC_BUILD"/src/sivcfs "$SIVC_BUILD"/tests/xen/{hostile,pingpong,flood}
-  "$SIVC_BUILD"/tests/{await,fileop})
-export lab_work=$work lab_results=${keep:-$work/results} lab_parts="${parts[*]}" all
+programs=("$SIVC_BUILD"/src/sivcfs "$SIVC_BUILD"/tests/xen/{hostile,pingpong,flood,hv_check,stream}
+  "$SIVC_BUILD"/tests/{await,fileop,bench/floorfs})
+export lab_work=$work lab_results=${keep:-$work/results} lab_parts="${parts[*]}" lab_types=$types all
 mkdir -p "$lab_results"
 [[ ! $keep ]] || lab_options+=(-o "$keep/consoles")
 status=0
-"$xen/lab" -n "$guests" -t 1700 "${lab_options[@]}" "${programs[@]/#/-b}" \
+"$xen/lab" -n "$guests" -g "$types" -t 1700 "${lab_options[@]}" "${programs[@]/#/-b}" \
   "-f$SIVC_BUILD/tests/xen/far_fuse.so:/usr/lib/x86_64-linux-gnu/far_fuse.so" \
   bash "$xen/run.sh" || status=$?
 "$xen/report.sh" "$lab_results" | sed 's/^/# /'
