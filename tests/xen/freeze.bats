@@ -16,7 +16,8 @@ load helpers
     dd if=/floor/b of=/dev/null bs=100 count=1 status=none &'
   blocked 2 dd
   blocked 3 dd
-  run in_domain 0 'xl save sivc-u2 /tmp/u2 & xl save sivc-u3 /tmp/u3 & wait %1; one=$?; wait %2; echo "$one $?"'
+  run in_domain 0 'xl save sivc-u2 /tmp/u2 & one=$!; xl save sivc-u3 /tmp/u3 & two=$!
+    wait $one; one=$?; wait $two; echo "$one $?"'
   echo "$output"
   like "$output" "[1-9] [1-9]$"
   local domain

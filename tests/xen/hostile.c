@@ -40,7 +40,7 @@
 
 #define NODES      "/local/domain/%u/data/sivc/v1/default"
 #define PATH_LIMIT 128
-#define LAST_GRANT 8191u /* a domain that shares 2 MiB of rings uses the first 600 */
+#define LAST_GRANT 4095u /* a domain that shares 2 MiB of rings uses the first 600 */
 #define LAST_PORT  1023u
 #define FAILED     2
 

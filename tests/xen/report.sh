@@ -3,16 +3,24 @@
 #
 # report.sh DIRECTORY: the measurements of a run, as tables of ratios and as plots.
 #
-# Reads flood.tsv and transfer.tsv there, prints the tables, and writes flood.svg and transfer.svg
-# if gnuplot is here.
+# Reads flood.tsv and transfer.tsv there, prints the tables in Markdown, and writes flood.svg and
+# transfer.svg if gnuplot is here (run.sh -o installs it).
 set -euo pipefail
 
 xen=$(dirname "$(realpath "$0")")
 cd "$1"
 
 flood_table() {
-  awk -F '\t' 'NR == 1 { printf "| what guest 2 sends | a second | CPU of guest 1, %% | its event-channel interrupts a second | runs of its sivcfs |\n|---|--:|--:|--:|--:|\n"; next }
-    { printf "| %s | %d | %s | %s | %d |\n", $1, $2, $3, $4, $5 }' flood.tsv
+  awk -F '\t' '
+    BEGIN {
+      name["idle"] = "nothing"; name["sivcfs"] = "sivcfs messages"
+      name["tcp-closed"] = "TCP, to a closed port"; name["tcp-dropped"] = "TCP, dropped by a firewall"
+      name["udp-closed"] = "UDP, to a closed port"; name["udp-dropped"] = "UDP, dropped by a firewall"
+      print "| what the refused guest sends | a second | CPU of the receiving guest, % " \
+        "| its event-channel interrupts a second | runs of its sivcfs |"
+      print "|---|--:|--:|--:|--:|"
+    }
+    NR > 1 { printf "| %s | %d | %s | %s | %d |\n", name[$1], $2, $3, $4, $5 }' flood.tsv
 }
 
 # Times the speed of TCP, in the same run.
@@ -25,15 +33,19 @@ transfer_table() {
       if (!((t, mode, bytes) in us)) return " |"
       return sprintf(" %.1f us", us[t, mode, bytes]) (tcp ? sprintf(" (%.1f) |", tcp / us[t, mode, bytes]) : " |")
     }
+    BEGIN {
+      name["tcp"] = "TCP over netfront"; name["vchan"] = "libvchan"; name["batched"] = "libsivc, batched"
+      name["file"] = "sivcfs, plain files"; name["framed"] = "sivcfs, framed files"
+    }
     END {
       print "| carried by | 1 KB, one way | 1 KB, round trip (median) | 128 KiB | 512 KiB |"
       print "|---|--:|--:|--:|--:|"
       for (i = 1; i <= n; i++) {
         t = order[i]
-        print "| " t " |" cell(t, "oneway", 1024) cell(t, "roundtrip", 1024) \
+        print "| " (t in name ? name[t] : t) " |" cell(t, "oneway", 1024) cell(t, "roundtrip", 1024) \
           cell(t, "oneway", 131072) cell(t, "oneway", 524288)
       }
-      print "Microseconds a message, and how many times as fast as TCP over netfront."
+      print "\nMicroseconds a message, and how many times as fast as TCP over netfront."
     }' transfer.tsv
 }
 

@@ -3,7 +3,7 @@
 #
 # run.sh: sivcfs between virtual machines on a real Xen hypervisor, in TAP.
 #
-#   run.sh [--here] [--all] [--full] [-o DIR] [PART...]
+#   run.sh [--here] [--pvh] [--all] [--full] [-o DIR] [PART...]
 #
 # The parts, in this order; without a name all of them but `fs`, `seam` and `freeze`:
 #   fs        the tests of ../fs: each domain that they start is a guest (far.c)
@@ -91,6 +91,7 @@ run_part() {
 }
 
 if [[ ${lab_parts:-} ]]; then # lab has started us
+  echo "# the lab was up after $(($(date +%s) - lab_since)) s"
   status=0
   for part in $lab_parts; do run_part "$part" || status=1; done
   exit "$status"
@@ -98,7 +99,9 @@ fi
 
 # --- Around the lab -------------------------------------------------------------------------------
 
-need_packages "${build_packages[@]}" bats util-linux
+packages=("${build_packages[@]}" bats util-linux)
+[[ ! $keep ]] || packages+=(gnuplot-nox)
+need_packages "${packages[@]}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/sivcfs-xen.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
@@ -113,11 +116,13 @@ fi
 programs=("$SIVC_BUILD"/src/sivcfs "$SIVC_BUILD"/tests/xen/{hostile,pingpong,flood,hv_check,stream}
   "$SIVC_BUILD"/tests/{await,fileop,bench/floorfs})
 export lab_work=$work lab_results=${keep:-$work/results} lab_parts="${parts[*]}" lab_types=$types all
+lab_since=$(date +%s)
+export lab_since
 mkdir -p "$lab_results"
 [[ ! $keep ]] || lab_options+=(-o "$keep/consoles")
 status=0
 "$xen/lab" -n "$guests" -g "$types" -t 1700 "${lab_options[@]}" "${programs[@]/#/-b}" \
   "-f$SIVC_BUILD/tests/xen/far_fuse.so:/usr/lib/x86_64-linux-gnu/far_fuse.so" \
   bash "$xen/run.sh" || status=$?
-"$xen/report.sh" "$lab_results" | sed 's/^/# /'
+"$xen/report.sh" "$lab_results" | tee "$lab_results/report.md" | sed 's/^/# /'
 exit "$status"

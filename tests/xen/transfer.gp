@@ -13,7 +13,7 @@ set style fill solid
 set border 3
 set tics nomirror
 set grid ytics lc rgb '#dddddd'
-set key outside right
+set key outside bottom center horizontal
 transports = "tcp vchan libsivc batched file framed"
 titles = "'TCP over netfront' libvchan libsivc 'libsivc, batched' 'sivcfs, files' 'sivcfs, framed'"
 array color[6] = [0x8d6e63, 0x009e73, 0x0072b2, 0x56b4e9, 0xd55e00, 0xe69f00]
