@@ -5,6 +5,8 @@
 #
 #   report.awk -v what=medians transfer.tsv
 #       label, mode, size, ns, p99_ns, switches, syscalls, cpu_ns: the medians of the runs
+#   report.awk -v what=table transfer.tsv
+#       what each transport takes, as a table in Markdown
 #   report.awk -v what=bars -v ring=BYTES transfer.tsv senders.tsv shell.tsv
 #       the bars, as a table in Markdown; a ring is its data and its control page
 #
@@ -98,6 +100,52 @@ function print_medians(i, k) {
       dash(median(k SUBSEP "switches")), dash(median(k SUBSEP "syscalls")),
       dash(median(k SUBSEP "cpu"))
   }
+}
+
+# NAME is what people call the transport with that label.
+function row(label, name, one, trip, p99, bulk) {
+  one = ns(label, "oneway", 1024)
+  trip = ns(label, "roundtrip", 1024)
+  p99 = median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "p99")
+  bulk = ns(label, "oneway", 524288)
+  if (one == "" && trip == "" && bulk == "")
+    return
+  printf "| %s | %s | %s | %s | %s | %s | %s |\n", name, in_us(one), in_us(trip), in_us(p99),
+    bulk == "" ? "" : sprintf("%.2f", 524288 / bulk),
+    dash(median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "switches")),
+    dash(median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "syscalls"))
+}
+
+function in_us(value) {
+  return value == "" ? "" : sprintf(value < 100000 ? "%.1f" : "%.0f", value / 1000)
+}
+
+function print_table() {
+  print "| | 1 KB one way, us | 1 KB round trip, us | its 99th percentile | 512 KiB, GB/s " \
+    "| switches a round trip | system calls |"
+  print "|---|--:|--:|--:|--:|--:|--:|"
+  row("file", "**sivcfs, plain files**")
+  row("framed", "**sivcfs, framed files**")
+  row("file-large-ring", "sivcfs, plain files, ring=2M")
+  row("file-spin", "sivcfs, plain files, spin=50")
+  row("libsivc", "**libsivc**")
+  row("libsivc-spin", "libsivc, spin=50")
+  row("batched", "libsivc, batched")
+  row("null", "*null FUSE file system*")
+  row("relay", "*relay FUSE file system*")
+  row("memcpy", "*memcpy, both sides busy*")
+  row("futex", "*memcpy and futex*")
+  row("pipe", "pipe")
+  row("seqpacket", "Unix socket, SOCK_SEQPACKET")
+  row("mqueue", "POSIX message queue")
+  row("tcp", "TCP, loopback")
+  row("veth", "TCP, veth")
+  row("file-apart", "sivcfs, plain files, apart")
+  row("null-apart", "*null FUSE file system, apart*")
+  row("relay-apart", "*relay FUSE file system, apart*")
+  row("libsivc-apart", "libsivc, apart")
+  row("seqpacket-apart", "Unix socket, apart")
+  row("veth-apart", "TCP, veth, apart")
 }
 
 # sign: "<=" or ">=".
@@ -197,6 +245,8 @@ function print_bars(mount) {
 END {
   if (what == "medians")
     print_medians()
+  else if (what == "table")
+    print_table()
   else
     print_bars()
 }

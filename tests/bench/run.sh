@@ -382,6 +382,7 @@ inside() {
   mkdir -p "$work"
   mount -t tmpfs tmpfs "$work"
   mkdir "$work/libsivc"
+  [[ -d /sys/kernel/tracing/events ]] || mount -t tracefs tracefs /sys/kernel/tracing
   describe_machine > "$results/machine.txt"
   write_headers
   set_up_network
@@ -396,6 +397,7 @@ inside() {
   echo "counting system calls" >&2
   measure_transfers 0 --count-syscalls
   draw
+  "$here/report.awk" -v what=table "$results/transfer.tsv" > "$results/table.md"
   "$here/report.awk" -v what=bars -v ring="$((ring_default + control_page))" \
     "$results/transfer.tsv" "$results/senders.tsv" "$results/shell.tsv" |
     tee "$results/bars.md"
