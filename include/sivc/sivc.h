@@ -53,9 +53,11 @@ struct sivc_endpoint; /* to a domain what a port is to a host */
 #define SIVC_RING_MAX        2097152u
 #define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
 #define SIVC_MAX_MSG_MAX     917504u /* what one FUSE request surely carries: 1 MiB less some */
+#define SIVC_SPIN_DEFAULT    50u     /* microseconds */
 #define SIVC_SPIN_MAX        10000u  /* microseconds */
-#define SIVC_ENDPOINT_MAX    63      /* characters of an endpoint's name */
-#define SIVC_ANY             (-1)    /* receive: from anybody */
+#define SIVC_SPIN_NONE       UINT32_MAX
+#define SIVC_ENDPOINT_MAX    63   /* characters of an endpoint's name */
+#define SIVC_ANY             (-1) /* receive: from anybody */
 
 struct sivc_config {
 	const char *backend; /* "xen", "local", "auto" */
@@ -64,7 +66,8 @@ struct sivc_config {
 	const char *name;    /* local: our name, or NULL */
 	uint32_t ring;       /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
 	uint32_t max_msg;    /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
-	uint32_t spin;       /* microseconds, 0..SIVC_SPIN_MAX; see sivc_wait */
+	uint32_t spin;       /* microseconds, 1..SIVC_SPIN_MAX; 0: default; SIVC_SPIN_NONE;
+				see sivc_wait */
 	void (*log)(void *data, int priority, const char *message); /* LOG_* of syslog.h; or NULL */
 	void *log_data;
 };
@@ -79,13 +82,13 @@ void sivc_close(struct sivc *sivc); /* closes its endpoints; NULL is fine */
  * program may add its own descriptors, so that it has one loop for everything: fn is called when
  * fd has one of `events` (EPOLL*).
  *
- * With `spin`, sivc_wait looks for work for at most that time before it sleeps, and nobody has to
- * wake it then: an answer comes sooner, and a processor is busy meanwhile.  Only who has just had
- * something to do spins, and only as long as it has paid lately: waits that are longer than `spin`
- * make the time shorter, down to nothing.  Without `spin` the same is done in the middle of a
- * message that is longer than the ring, and of sivc_sending's batch, for at most 200 us.  In the
- * local backend nobody spins on a machine with one processor; nor does a program that has asked for
- * sivc_fd(), because it waits elsewhere.
+ * sivc_wait looks for work for at most `spin` before it sleeps, and nobody has to wake it then: an
+ * answer comes sooner, and a processor is busy meanwhile.  Only who has just had something to do
+ * spins, and only as long as it has paid lately: waits that are longer than `spin` make the time
+ * shorter, down to nothing.  In the middle of a message that is longer than the ring, and of a
+ * batch, it is 200 us at least, also with SIVC_SPIN_NONE.  In the local backend nobody spins on a
+ * machine with one processor; nor does a program that has asked for sivc_fd(), because it waits
+ * elsewhere.
  */
 int sivc_fd(struct sivc *sivc);
 int sivc_dispatch(struct sivc *sivc);

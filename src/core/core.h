@@ -34,7 +34,7 @@ struct sivc {
 	/* Looking for work before sleeping: sivc.c. */
 	bool may_spin;     /* others can give us work meanwhile, and nobody polls sivc_fd() */
 	bool polled;       /* somebody does */
-	uint32_t spin;     /* microseconds; 0: only in the middle of a long message */
+	uint32_t spin;     /* microseconds; 0: only in the middle of a message */
 	uint64_t spin_now; /* ns; what has been worth it lately */
 };
 
@@ -70,6 +70,7 @@ struct sivc_endpoint {
 	struct inbound *inbounds;  /* hash by domid */
 	struct inbounds ready;     /* may have a message; the first one's turn is next */
 	struct inbounds lookout;   /* had nothing a moment ago, and are not asked to signal */
+	bool flowing;              /* one of those is in the middle of a message */
 	struct waiters waiters;    /* for a message from anybody */
 	unsigned int waiting;      /* waiters here and at the inbounds */
 	unsigned int waiting_own;  /* those at the inbounds */
@@ -117,7 +118,7 @@ void endpoint_breached(struct sivc_endpoint *ep);
  * While this process spins, some of whom it waits for are on the lookout: not asked to signal, but
  * looked at all the time.
  */
-bool endpoint_on_lookout(const struct sivc_endpoint *ep); /* somebody is */
+bool endpoint_in_message(const struct sivc_endpoint *ep); /* one of them is, of either kind */
 /* Looks at them; true: there was something to do. */
 bool endpoint_look_out(struct sivc_endpoint *ep);
 /* Nobody is on the lookout any more, all are asked to signal; true: there was something to do. */

@@ -88,8 +88,11 @@ static void put_to_sleep(struct inbound *in)
 static void put_aside(struct inbound *in)
 {
 	const struct sivc *sivc = in->ep->sivc;
+	bool flows = inbound_flows(in);
 
-	if (sivc->may_spin && (sivc->spin > 0 || inbound_flows(in)) && inbound_empty(in))
+	if (sivc->may_spin && flows)
+		in->ep->flowing = true;
+	if (sivc->may_spin && (sivc->spin > 0 || flows) && inbound_empty(in))
 		inbound_queue(in, INBOUND_LOOKOUT);
 	else
 		put_to_sleep(in);
@@ -107,9 +110,10 @@ static void look_out(struct sivc_endpoint *ep)
 	}
 }
 
-bool endpoint_on_lookout(const struct sivc_endpoint *ep)
+bool endpoint_in_message(const struct sivc_endpoint *ep)
 {
-	return (ep->waiting > 0 && !TAILQ_EMPTY(&ep->lookout)) || !TAILQ_EMPTY(&ep->out_lookout);
+	return (ep->waiting > 0 && ep->flowing && !TAILQ_EMPTY(&ep->lookout)) ||
+	       !TAILQ_EMPTY(&ep->out_lookout);
 }
 
 bool endpoint_look_out(struct sivc_endpoint *ep)
@@ -129,6 +133,7 @@ bool endpoint_rest(struct sivc_endpoint *ep)
 	struct inbound *in;
 	bool served = outbound_rest(ep);
 
+	ep->flowing = false;
 	while ((in = TAILQ_FIRST(&ep->lookout)) != NULL) {
 		put_to_sleep(in);
 		if (in->state == INBOUND_READY)

@@ -44,8 +44,8 @@ static int check_config(const struct sivc_config *config)
 		why = "ring: a power of two from 4096 to 2097152 bytes";
 	else if (config->max_msg > SIVC_MAX_MSG_MAX)
 		why = "max_msg: from 1 to 917504 bytes";
-	else if (config->spin > SIVC_SPIN_MAX)
-		why = "spin: from 0 to 10000 microseconds";
+	else if (config->spin > SIVC_SPIN_MAX && config->spin != SIVC_SPIN_NONE)
+		why = "spin: from 1 to 10000 microseconds, or none";
 	if (!why)
 		return 0;
 	if (config->log)
@@ -96,20 +96,16 @@ static char *copy_string(const char *string, bool *failed)
 	return copy;
 }
 
-/* ns */
-static uint64_t spin_most(const struct sivc *sivc)
-{
-	return (sivc->spin > 0 ? sivc->spin : SPIN_MESSAGE) * NSEC_PER_USEC;
-}
-
 static int copy_config(struct sivc *sivc, const struct sivc_config *config)
 {
 	bool failed = false;
 
 	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
 	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
-	sivc->spin = config->spin;
-	sivc->spin_now = spin_most(sivc);
+	sivc->spin = config->spin ? config->spin : SIVC_SPIN_DEFAULT;
+	if (config->spin == SIVC_SPIN_NONE)
+		sivc->spin = 0;
+	sivc->spin_now = SPIN_MESSAGE * NSEC_PER_USEC;
 	sivc->config = (struct hv_config){
 		.backend = copy_string(config->backend, &failed),
 		.dir = copy_string(config->dir, &failed),
@@ -221,9 +217,9 @@ int sivc_dispatch(struct sivc *sivc)
  * shorter, down to nothing, while waits turn out to be longer than the longest spin, and longer
  * again as soon as they are short (as KVM does before it halts a processor).
  */
-static void spin_learn(struct sivc *sivc, uint64_t waited)
+static void spin_learn(struct sivc *sivc, uint64_t most, uint64_t waited)
 {
-	uint64_t most = spin_most(sivc), least = SPIN_LEAST * NSEC_PER_USEC;
+	uint64_t least = SPIN_LEAST * NSEC_PER_USEC;
 
 	if (waited > most) {
 		sivc->spin_now = sivc->spin_now / 2 < least ? 0 : sivc->spin_now / 2;
@@ -233,17 +229,18 @@ static void spin_learn(struct sivc *sivc, uint64_t waited)
 	}
 }
 
-/* Is there anything to look for? */
-static bool spins(const struct sivc *sivc)
+/* ns; 0: there is nothing to look for. */
+static uint64_t spin_most(const struct sivc *sivc)
 {
 	const struct sivc_endpoint *ep;
+	uint64_t most = sivc->spin;
 
-	if (!sivc->may_spin || sivc->spin > 0)
-		return sivc->may_spin;
+	if (!sivc->may_spin)
+		return 0;
 	LIST_FOREACH (ep, &sivc->endpoints, link)
-		if (endpoint_on_lookout(ep))
-			return true;
-	return false;
+		if (most < SPIN_MESSAGE && endpoint_in_message(ep))
+			most = SPIN_MESSAGE;
+	return most * NSEC_PER_USEC;
 }
 
 /* Looks for work until there is some or the time is over.  Returns how much there was. */
@@ -268,22 +265,24 @@ static int rest_and_sleep(struct sivc *sivc, int timeout_ms)
 	return loop_run(&sivc->loop, rest(sivc) ? 0 : timeout_ms);
 }
 
-static int spin_and_sleep(struct sivc *sivc, int timeout_ms)
+static int spin_and_sleep(struct sivc *sivc, int timeout_ms, uint64_t most)
 {
 	uint64_t start = loop_now();
-	int r = sivc->spin_now > 0 ? spin(sivc, start + sivc->spin_now) : 0;
+	uint64_t now = sivc->spin_now < most ? sivc->spin_now : most;
+	int r = now > 0 ? spin(sivc, start + now) : 0;
 
 	if (r != 0)
 		return r;
 	r = rest_and_sleep(sivc, timeout_ms);
-	spin_learn(sivc, loop_now() - start);
+	spin_learn(sivc, most, loop_now() - start);
 	return r;
 }
 
 int sivc_wait(struct sivc *sivc, int timeout_ms)
 {
-	int r = timeout_ms != 0 && spins(sivc) ? spin_and_sleep(sivc, timeout_ms)
-					       : rest_and_sleep(sivc, timeout_ms);
+	uint64_t most = timeout_ms != 0 ? spin_most(sivc) : 0;
+	int r = most > 0 ? spin_and_sleep(sivc, timeout_ms, most)
+			 : rest_and_sleep(sivc, timeout_ms);
 
 	return r > 0 ? 0 : r;
 }

@@ -154,7 +154,7 @@ int fs_open(struct fs *fs, const struct options *options)
 		.name = options->name,
 		.ring = options->ring,
 		.max_msg = options->max_msg,
-		.spin = options->spin,
+		.spin = options->spin ? options->spin : SIVC_SPIN_NONE,
 		.log = log_message,
 		.log_data = fs->log,
 	};

@@ -129,7 +129,7 @@ function print_table() {
   row("file-large-ring", "sivcfs, plain files, ring=2M")
   row("file-spin", "sivcfs, plain files, spin=50")
   row("libsivc", "**libsivc**")
-  row("libsivc-spin", "libsivc, spin=50")
+  row("libsivc-nospin", "libsivc that does not spin")
   row("batched", "libsivc, batched")
   row("null", "*null FUSE file system*")
   row("relay", "*relay FUSE file system*")
@@ -195,8 +195,10 @@ function bars_library() {
     ratio(ns("memcpy", "oneway", 4096), ns("libsivc", "oneway", 4096)), "x")
   bar("libsivc, 1 KB round trip: time to that of a Unix socket", "<=", 1,
     ratio(ns("libsivc", "roundtrip", 1024), ns("seqpacket", "roundtrip", 1024)), "x")
-  bar("libsivc with spin=, 1 KB round trip: speed to that of a Unix socket", ">=", 3,
-    ratio(ns("seqpacket", "roundtrip", 1024), ns("libsivc-spin", "roundtrip", 1024)), "x")
+  bar("the same as speed: both sides spin up to 50 us, as they do by default", ">=", 3,
+    ratio(ns("seqpacket", "roundtrip", 1024), ns("libsivc", "roundtrip", 1024)), "x")
+  bar("libsivc that is told not to spin: time to that of a Unix socket", "<=", 1,
+    ratio(ns("libsivc-nospin", "roundtrip", 1024), ns("seqpacket", "roundtrip", 1024)), "x")
 }
 
 function best_echo(socat, nc) {

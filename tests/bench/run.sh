@@ -210,7 +210,7 @@ set_up_files() {
   mount_floor relay
   mount_pair file
   mount_pair large "ring=$ring_large"
-  labels=(null relay file framed file-large-ring libsivc libsivc-spin batched memcpy futex pipe
+  labels=(null relay file framed file-large-ring libsivc libsivc-nospin batched memcpy futex pipe
     seqpacket tcp veth mqueue)
   if has_option spin; then
     mount_pair spin "spin=$spin_us"
@@ -258,7 +258,7 @@ set_arguments() {
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
     libsivc | libsivc-apart | batched) arguments+=(--dir "$work/libsivc") ;;
-    libsivc-spin) arguments+=(--dir "$work/libsivc" --spin "$spin_us") ;;
+    libsivc-nospin) arguments+=(--dir "$work/libsivc" --spin none) ;;
     veth | veth-apart) arguments+=(--netns-a a --netns-b b --address-b "$address_b") ;;
   esac
   [[ $1 != *-apart ]] || arguments+=(--cpu-a 0 --cpu-b 1)

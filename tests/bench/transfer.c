@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
+#include <sivc/sivc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -482,7 +483,7 @@ static void usage(void)
 {
 	fputs("usage: transfer --transport NAME --size BYTES --mode oneway|roundtrip [--ms TIME]\n"
 	      "                [--count-syscalls] [--server PID]... [--dir DIRECTORY]\n"
-	      "                [--spin MICROSECONDS]\n"
+	      "                [--spin MICROSECONDS|none]\n"
 	      "                [--send-a FILE --receive-a FILE --send-b FILE --receive-b FILE]\n"
 	      "                [--netns-a NAME --netns-b NAME --address-b ADDRESS]\n"
 	      "                [--cpu-a NUMBER] [--cpu-b NUMBER]\n"
@@ -546,7 +547,8 @@ static void set_option(struct run *run, int code, const char *text)
 		plan->dir = text;
 		break;
 	case OPT_SPIN:
-		plan->spin_us = (uint32_t)bench_number("--spin", text);
+		plan->spin_us = strcmp(text, "none") == 0 ? SIVC_SPIN_NONE
+							  : (uint32_t)bench_number("--spin", text);
 		break;
 	case OPT_SEND_A:
 	case OPT_SEND_B:

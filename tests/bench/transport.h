@@ -32,9 +32,9 @@ struct plan {
 	bool stream;                  /* one way in a row, not round trips */
 	const char *send_path[SIDES]; /* files: what each side writes to */
 	const char *receive_path[SIDES];
-	const char *dir;          /* libsivc: the local backend's directory */
-	uint32_t spin_us;         /* libsivc: how long it may spin before it sleeps */
-	int cpu[SIDES];           /* where each side runs; -1: anywhere */
+	const char *dir;  /* libsivc: the local backend's directory */
+	uint32_t spin_us; /* libsivc: how long it may spin before it sleeps; 0: its default */
+	int cpu[SIDES];   /* where each side runs; -1: anywhere */
 	const char *netns[SIDES]; /* veth: names of network namespaces */
 	const char *address_b;    /* veth: where B listens */
 	/* Set by transfer.c before prepare. */
