@@ -20,7 +20,7 @@
 
 #define PAGE 4096
 
-/* A call, with three arguments at most; what it gives, or -errno. */
+/* A call, with its first arguments; what it gives, or -errno. */
 struct call {
 	const char *name;
 	long number;
@@ -30,7 +30,7 @@ struct call {
 static long make(const struct call *call)
 {
 	const long *a = call->arguments;
-	long r = syscall(call->number, a[0], a[1], a[2], a[3], a[4]);
+	long r = syscall(call->number, a[0], a[1], a[2], a[3], a[4], 0);
 
 	return r < 0 ? -errno : r;
 }
@@ -135,6 +135,8 @@ static void test_never(void)
 	ok(tried > 60, "%u calls were tried", tried);
 }
 
+static char page[PAGE] __attribute__((aligned(PAGE)));
+
 static void test_missing(void)
 {
 	const struct call calls[] = {
@@ -142,6 +144,8 @@ static void test_missing(void)
 		{"a call that is newer than the filter", 1000, {0}},
 		{"memory to write and execute", SYS_mmap,
 			{0, PAGE, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1}},
+		{"making memory such", SYS_mprotect,
+			{(intptr_t)page, PAGE, PROT_WRITE | PROT_EXEC}},
 		{"a device", SYS_mknodat, {AT_FDCWD, (intptr_t) "/nowhere/x", S_IFCHR}},
 		{"a signal to another's thread", SYS_tgkill, {1, 1, 0}},
 	};
@@ -207,6 +211,14 @@ static long raise_own(const void *data)
 
 static void test_works(void)
 {
+	/* A library that is loaded. */
+	const struct call map = {
+		"", SYS_mmap, {0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1}};
+	const struct call protect = {
+		"", SYS_mprotect, {(intptr_t)page, PAGE, PROT_READ | PROT_EXEC}};
+
+	is(outcome_of(make_any, &map), WORKS, "code can be mapped");
+	is(outcome_of(make_any, &protect), WORKS, "and protected");
 	is(outcome_of(make_thread, NULL), WORKS, "a thread can be made");
 	is(outcome_of(cancel_thread, NULL), WORKS, "and cancelled");
 	is(outcome_of(make_fifo, NULL), WORKS, "a FIFO can be made");
