@@ -236,7 +236,7 @@ step_valgrind() {
   mv "$work/memcheck/src/sivcfs" "$work/memcheck/src/sivcfs.real"
   cat > "$work/memcheck/src/sivcfs" << 'END'
 #!/bin/sh
-TMPDIR=/tmp exec valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
+TMPDIR=/tmp exec valgrind --quiet --vex-iropt-register-updates=allregs-at-mem-access --leak-check=full --show-leak-kinds=definite,indirect,possible \
   --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 \
   --log-file="${SIVC_REPORTS:-/tmp/valgrind}.%p" "$0.real" "$@"
 END

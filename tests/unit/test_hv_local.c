@@ -528,6 +528,38 @@ static void test_references(void)
 	hv_close(b);
 }
 
+/* XSA-396: a peer maps all that it is given, and never lets go. */
+static void test_never_unmapped(void)
+{
+	enum { CYCLES = 1000 };
+	static void *kept[CYCLES];
+	int files, descriptors, good = 0;
+	struct hv *a, *b;
+	uint32_t ref;
+	char *page;
+
+	fresh_dir("never-unmapped");
+	a = domain(1);
+	b = domain(2);
+	files = count_names(path("1/0"));
+	descriptors = open_files();
+	for (int i = 0; i < CYCLES; i++) {
+		if (hv_share(a, 2, 1, true, NULL, (void **)&page, &ref) ||
+			hv_map(b, 1, 1, &ref, true, NULL, &kept[i]))
+			break;
+		good += page[0] == 0; /* never one that somebody still has */
+		*(char *)kept[i] = 'x';
+		hv_unshare(a, page, 1);
+	}
+	is(good, CYCLES, "a thousand shares that their peer never lets go of are all new");
+	is(open_files(), descriptors, "they cost no descriptor");
+	is(count_names(path("1/0")), files, "and no file");
+	for (int i = 0; i < good; i++)
+		hv_unmap(b, kept[i], 1);
+	hv_close(a);
+	hv_close(b);
+}
+
 static void test_truncation(void)
 {
 	char *ours, *theirs;
@@ -1551,6 +1583,7 @@ int main(void)
 	test_pages();
 	test_read_only();
 	test_references();
+	test_never_unmapped();
 	test_truncation();
 	test_hostile_files();
 	test_events();
