@@ -229,7 +229,7 @@ step_tsan() {
 }
 
 # In the place of sivcfs is a script that runs it under valgrind.  That makes system calls which the
-# filter forbids, and is another program than the one that some tests want to see.
+# filter forbids; and how often a process runs (promise.bats) is no question there.
 step_valgrind() {
   need_packages valgrind
   one "it builds" build memcheck -Dseccomp=disabled
@@ -242,7 +242,7 @@ TMPDIR=/tmp exec valgrind --quiet --vex-iropt-register-updates=allregs-at-mem-ac
 END
   chmod 0755 "$work/memcheck/src/sivcfs"
   SIVC_SANITIZED=1 SIVC_RUNNING=/usr/libexec/valgrind/memcheck \
-    mount_tests memcheck "$tests"/fs/{load,quickstart}.bats
+    mount_tests memcheck "$tests"/fs/{load,promise,quickstart}.bats
 }
 
 # A step that has a script of its own.

@@ -89,6 +89,11 @@ as_user() {
   limit setpriv --reuid="$ordinary_user" --regid="$(id -g "$ordinary_user")" --clear-groups "$@"
 }
 
+# natively WHY: not under valgrind.
+natively() {
+  [[ -z ${SIVC_RUNNING:-} ]] || skip "under valgrind $1"
+}
+
 # blob SIZE FILE: that many bytes that no two places of the file have alike.
 blob() {
   head -c "$1" /dev/urandom > "$2"

@@ -441,6 +441,26 @@ static bool scene_wait(struct scene *s, struct sivc_sending *sending)
 	return true;
 }
 
+/* It waits while the page is being changed, which no event tells the end of. */
+static bool settles_for_who_waits(void)
+{
+	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
+	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_done};
+	struct scene s;
+
+	CHECK(scene_serve(&s));
+	s.x.page->seq = s.x.seq + 1;
+	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
+	house_live(&s.victim, 20);
+	CHECK(sending.outbound);
+	attacker_turn(&s.x);
+	house_live(&s.victim, 200);
+	CHECK(!sending.outbound);
+	CHECK_IS(sending.sent, 1);
+	scene_close(&s);
+	return true;
+}
+
 /* XSA-332: events that bring no room. */
 static bool flood_at_a_waiting_sender(void)
 {
@@ -599,6 +619,7 @@ int main(void)
 	holds("a receiver that takes 4 GiB gets no message that overflows", huge_message);
 	holds("one that breaks the protocol again and again does not fill the log",
 		breaches_again_and_again);
+	holds("who waits goes on when a page has settled, without an event", settles_for_who_waits);
 	holds("a flood of events at a sender that waits is bounded", flood_at_a_waiting_sender);
 	holds("a flood of events at nobody wakes the process once", flood_at_nobody);
 	holds("a page that changes all the time holds nobody up", page_changes_all_the_time);
