@@ -97,7 +97,7 @@ int sivc_add_fd(struct sivc *sivc, int fd, uint32_t events, void (*fn)(void *dat
 void sivc_remove_fd(struct sivc *sivc, int fd);
 
 const char *sivc_backend(const struct sivc *sivc);
-uint16_t sivc_domid(const struct sivc *sivc);
+uint16_t sivc_domid(const struct sivc *sivc);   /* another one after a restore */
 const char *sivc_name(const struct sivc *sivc); /* "" if this domain has none that it knows of */
 uint32_t sivc_ring(const struct sivc *sivc);    /* bytes */
 uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */

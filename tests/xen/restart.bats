@@ -46,9 +46,12 @@ only_known_warnings() { # N
 @test "a guest is saved and restored with a reader that waits and a sender in mid-stream" {
   mount_in 1 ring=4K # few messages of the stream can be under way
   mount_in 2
+  permit 1 2
   permit 2 1
   local one old sent
   one=$(id 1) old=$(id 2)
+  # From here on the sivcfs of guest 2 has pages of guest 1.
+  in_domain 2 "echo 'before the restore' > /sivc/peers/$one"
   # Acknowledged to guest 1, and not yet read in guest 2.
   in_domain 2 "mkdir /sivc/endpoints/later; echo allow $one > /sivc/endpoints/later/acl"
   in_domain 1 "mkdir /sivc/endpoints/later; echo unread > /sivc/endpoints/later/peers/$old"
@@ -66,7 +69,12 @@ only_known_warnings() { # N
   # The mount came back, and the reader goes on.
   in_domain 1 "echo 'after the restore' > /sivc/peers/$(id 2)"
   eventually in_domain 2 "grep -q 'after the restore' /tmp/waited"
-  # Guest 1 permits the new id: the stream goes on where it stood, and nothing of it was lost.
+  # Guest 1 permits the new id, and what guest 2 sends arrives.
+  permit 1 2
+  in_domain 2 "echo 'after it' > /sivc/peers/$one"
+  same "$(in_domain 1 "fileop /sivc/inbox r+nonblock read=100 read=100")" \
+    "$(printf '%s\n' 'read 19 before the restore\x0a' 'read 9 after it\x0a')"
+  # Its stream goes on where it stood, and nothing of it was lost.
   in_domain 1 "echo allow $(id 2) >> /sivc/endpoints/stream/acl"
   sent=$(in_domain 2 'wc -l </tmp/sent')
   eventually goes_beyond "$sent"

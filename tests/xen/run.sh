@@ -37,13 +37,13 @@ repo=${xen%/tests/xen}
 all_parts=(fs seam messages hostile flood transfer limits restart freeze endings kernels)
 guests=3 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
-export FLOOD_SECONDS=4 TRANSFER_MESSAGES=4000
+export FLOOD_SECONDS=4 TRANSFER_MESSAGES=4000 BATS_TEST_TIMEOUT=300
 while (($#)); do
   case $1 in
     --here) lab_options+=(-x) ;;
     --pvh) types=pvh ;;
     --all) all=1 ;;
-    --full) FLOOD_SECONDS=20 TRANSFER_MESSAGES=20000 ;;
+    --full) FLOOD_SECONDS=20 TRANSFER_MESSAGES=20000 BATS_TEST_TIMEOUT=900 ;;
     -o) keep=$(realpath -m "${2:?-o: a directory is missing}"); shift ;;
     *)
       [[ " ${all_parts[*]} " == *" $1 "* ]] || { sed -n '3,/^set/p' "$0" | grep '^#' >&2; exit 2; }
