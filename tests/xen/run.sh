@@ -5,7 +5,7 @@
 #
 #   run.sh [--here] [--pvh] [--all] [--full] [-o DIR] [PART...]
 #
-# The parts, in this order; without a name all of them but `fs`, `seam` and `freeze`:
+# The parts, in this order; without a name all of them but `seam` and `freeze`:
 #   fs        the tests of ../fs: each domain that they start is a guest (far.c)
 #   seam      src/hv/hv.h, without what is above it
 #   messages  between guests, and between a guest and dom0
@@ -52,7 +52,7 @@ while (($#)); do
   esac
   shift
 done
-((${#chosen[@]})) || chosen=(messages hostile flood transfer limits restart endings kernels)
+((${#chosen[@]})) || chosen=(fs messages hostile flood transfer limits restart endings kernels)
 parts=()
 for part in "${all_parts[@]}"; do
   [[ " ${chosen[*]} " != *" $part "* ]] || parts+=("$part")
@@ -60,9 +60,9 @@ done
 
 # --- In the lab -----------------------------------------------------------------------------------
 
-# Of ../fs, what says most about two domains; the rest is about files and is the same there and here.
-choice='not permitted|allow N permits|comes later|deny takes|larger than the ring|keep their order'
-choice+='|takes turns|own domain|EPIPE|never delivered|every order|kill -9|poll says|max_msg bytes'
+# Of ../fs, what says most about two domains: a test of each kind.
+choice='not permitted gets EACCES|deny takes a permission back|go through it whole|inbox takes turns'
+choice+='|rmdir closes an endpoint|a reader that waits ends|the sender sent a part|framed handle carries'
 
 bats_files() { # OPTION... FILE...
   bats --tap --timing "$@" </dev/null
