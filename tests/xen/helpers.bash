@@ -56,10 +56,15 @@ mount_in() {
 # unmount_in N: its sivcfs has ended when this returns.  Who was killed in the mount may be there for
 # a moment more.
 unmount_in() {
+  eventually unmounted "$1" && return 0
+  in_domain "$1" 'pkill -9 -x sivcfs; umount -l /sivc'
+  return 1
+}
+
+# It is asked again from here, because a guest of the lab may sleep for longer than it means to.
+unmounted() {
   in_domain "$1" 'pids=$(pgrep -x sivcfs) || exit 0
-    for ((i = 0; i < 50; i++)); do umount /sivc && break; sleep 0.2; done
-    timeout 20 tail -s 0.1 -f /dev/null $(printf " --pid=%s" $pids) ||
-      { echo "sivcfs does not end"; kill -9 $pids; umount -l /sivc; exit 1; }'
+    umount /sivc 2>/dev/null && exec await exit $pids'
 }
 
 # permit N M...: guest N permits each guest M.
@@ -100,12 +105,7 @@ ended() {
 
 # blocked N PROGRAM: until a process of that name in domain N waits in a file.
 blocked() {
-  in_domain "$1" "for ((i = 0; i < 5 * $patience; i++)); do
-      ! pid=\$(pgrep -x '$2') || AWAIT_SECONDS=$patience exec await blocked \$pid
-      sleep 0.2
-    done
-    echo 'no $2 runs'
-    exit 1"
+  eventually in_domain "$1" "pid=\$(pgrep -x '$2') && AWAIT_SECONDS=5 exec await blocked \$pid"
 }
 
 # work N: how often the sivcfs of domain N has run, its clock ticks, and the interrupts of its event
