@@ -171,9 +171,61 @@ static bool between_any_two(void)
 	return good && at > MESSAGES;
 }
 
+/* How often a send that waited has ended, and with what. */
+static int ended, ended_with;
+
+static void on_ended(struct sivc_sending *sending, int error)
+{
+	(void)sending;
+	ended++;
+	ended_with = error;
+}
+
+/* The ring is full when the domain of `from` is restored, or that of the other. */
+static bool waiting(struct house *from, uint16_t to, bool large)
+{
+	static char bytes[MAX_MSG]; /* of two rings */
+	struct iovec message = {bytes, large ? sizeof(bytes) : RING / 2};
+	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_ended};
+
+	while (!large && send_bytes(from, to, bytes, RING / 2) == 0)
+		;
+	ended = 0;
+	CHECK_IS(sivc_send_start(from->ep, to, &sending), -EINPROGRESS);
+	fake_restore(scene.victim.sivc->hv, RESTORED);
+	house_run(&scene.victim);
+	house_run(&scene.friend);
+	CHECK_IS(ended, 1);
+	CHECK_IS(ended_with, -EPIPE);
+	return true;
+}
+
+static bool sender_is_restored(void)
+{
+	for (int large = 0; large < 2; large++) {
+		scene_open(&scene);
+		CHECK(waiting(&scene.victim, FRIEND, large));
+		scene_close(&scene);
+	}
+	return true;
+}
+
+static bool receiver_is_restored(void)
+{
+	for (int large = 0; large < 2; large++) {
+		scene_open(&scene);
+		CHECK(waiting(&scene.friend, VICTIM, large));
+		scene_close(&scene);
+	}
+	return true;
+}
+
 int main(void)
 {
 	holds("a domain that is restored between any two calls loses nothing that was acknowledged",
 		between_any_two);
+	holds("who waits to send is told EPIPE, once, when its own domain is restored",
+		sender_is_restored);
+	holds("and when the receiver's is", receiver_is_restored);
 	return done_testing();
 }
