@@ -255,7 +255,7 @@ step_model() { script model 1800; }
 step_fuzz() { script fuzz 1800; }
 step_xen() {
   one "it builds" build plain
-  SIVC_BUILD=$work/plain script xen 1800
+  SIVC_BUILD=$work/plain TMPDIR=$work script xen 1800
 }
 
 # run_step NAME: in a process group of its own, so that all of it can be ended.
