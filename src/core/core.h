@@ -25,6 +25,7 @@ struct sivc {
 	bool in_store;             /* sivc_look_at_store is running */
 	bool stale;                /* this domain was restored: what hv has is gone; reopen.c */
 	struct loop_timer reopen;
+	bool resume_failed;      /* reopen.c: said once */
 	struct hv_config config; /* for opening it again; its strings are ours */
 	char name[HV_NAME_MAX + 1];
 	uint32_t ring;    /* bytes */

@@ -63,7 +63,7 @@ static void on_in_events(void *data)
 
 static int listen_for_events(struct sivc_endpoint *ep)
 {
-	if (ep->in_handle)
+	if (ep->in_handle || !ep->in_events) /* endpoint_resume will */
 		return 0;
 	return loop_add(&ep->sivc->loop, hv_events_fd(ep->in_events), EPOLLIN, on_in_events, ep,
 		&ep->in_handle);
@@ -72,7 +72,7 @@ static int listen_for_events(struct sivc_endpoint *ep)
 static void look_for_events(struct sivc_endpoint *ep)
 {
 	ep->since_events = 0;
-	while (hv_events_dispatch(ep->in_events) == SIVC_HV_BATCH)
+	while (ep->in_events && hv_events_dispatch(ep->in_events) == SIVC_HV_BATCH)
 		;
 }
 

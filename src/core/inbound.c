@@ -363,6 +363,8 @@ static int ring_open(struct inbound *in)
 	void *ctl, *data;
 	int r;
 
+	if (!in->ep->in_events) /* table_resume comes here again */
+		return -EAGAIN;
 	r = hv_port_alloc(in->ep->in_events, in->domid, on_event, in, &port);
 	if (r < 0)
 		return r;

@@ -752,7 +752,7 @@ bool outbound_rest(struct sivc_endpoint *ep)
 
 static int wait_start(struct sivc_endpoint *ep)
 {
-	if (ep->out_handle)
+	if (ep->out_handle || !ep->out_events) /* outbound_resume_all will */
 		return 0;
 	return loop_add(&ep->sivc->loop, hv_events_fd(ep->out_events), EPOLLIN, on_out_events, ep,
 		&ep->out_handle);

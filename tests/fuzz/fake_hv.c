@@ -98,7 +98,7 @@ static struct {
 	uint8_t *all; /* every page, for the hypervisor itself */
 	struct grant grants[FAKE_PAGES];
 	uint32_t next_page, next_port;
-	int restored; /* domain id of the next hv_open; or -1 */
+	int was, restored; /* who opens as `was` is this one since; or -1 */
 	LIST_HEAD(, fake_hv) hvs;
 	LIST_HEAD(, mapping) mappings;
 	LIST_HEAD(, fake_events) events;
@@ -822,8 +822,7 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	f = zalloc(sizeof(*f));
 	f->hv = *base;
 	f->hv.ops = &fake_ops;
-	f->hv.domid = (uint16_t)(world.restored < 0 ? config->domid : world.restored);
-	world.restored = -1;
+	f->hv.domid = (uint16_t)(config->domid == world.was ? world.restored : config->domid);
 	f->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	LIST_INSERT_HEAD(&world.hvs, f, link);
 	if (config->name)
@@ -910,6 +909,8 @@ void fake_restore(struct hv *hv, uint16_t domid)
 		n->dead = n->dead || n->owner == hv->domid;
 	watches_fire(false, hv->domid, NULL);
 	hv->lost = true;
+	if (hv->domid != world.restored)
+		world.was = hv->domid;
 	world.restored = domid;
 	TAILQ_FOREACH (w, &world.watches, link) /* the kernel sets them again */
 		if (w->watch.hv == hv)
@@ -1010,7 +1011,7 @@ void fake_reset(void)
 	memset(world.grants, 0, sizeof(world.grants));
 	world.next_page = FIRST_REF;
 	world.next_port = 0;
-	world.restored = -1;
+	world.was = world.restored = -1;
 	world.name_count = 0;
 	fake = (struct fake_control){.failed = FAKE_CALLS};
 }

@@ -220,6 +220,61 @@ static bool receiver_is_restored(void)
 	return true;
 }
 
+/* Whoever comes while it is not back waits, or is told so. */
+static void use_meanwhile(struct line *in)
+{
+	house_run(&scene.victim);
+	sivc_refuse(scene.victim.ep, ATTACKER);
+	sivc_permit(scene.victim.ep, ATTACKER);
+	sivc_wait_receive(scene.victim.ep, SIVC_ANY, &waiter);
+	send_bytes(&scene.victim, FRIEND, "x", 1);
+	line_receive(in);
+}
+
+/* The call `n` of the reopening fails once. */
+static bool comes_back(unsigned long n, bool *failed)
+{
+	struct line in = {.from = &scene.friend, .to = &scene.victim, .good = true};
+
+	scene_open(&scene);
+	waiter = (struct sivc_waiter){.fn = on_message};
+	line_send(&in, 100);
+	CHECK_IS(send_bytes(&scene.victim, FRIEND, "x", 1), 0); /* it watches the friend's node */
+	house_run(&scene.victim);
+	fake_restore(scene.victim.sivc->hv, RESTORED);
+	fake.fail_at = n;
+	fake.fail_error = -EMFILE;
+	house_run(&scene.victim);
+	fake.fail_at = 0;
+	*failed = fake.failed != FAKE_CALLS;
+	use_meanwhile(&in);
+	if (scene.victim.sivc->stale)
+		house_live(&scene.victim, 1100);
+	CHECK(!scene.victim.sivc->stale);
+	line_receive(&in);
+	CHECK(line_whole(&in));
+	CHECK_IS(sivc_permit(scene.friend.ep, RESTORED), 0);
+	CHECK_IS(sivc_permit(scene.victim.ep, FRIEND), 0); /* that may be what failed */
+	CHECK(others_go_on(&scene));
+	house_close(&scene.victim);
+	house_close(&scene.friend);
+	attacker_close(&scene.x);
+	CHECK_IS(fake_leaks(), 0);
+	return true;
+}
+
+static bool each_call_may_fail(void)
+{
+	bool failed = true;
+
+	for (unsigned long n = 1; failed; n++)
+		if (!comes_back(n, &failed)) {
+			printf("# when call %lu failed\n", n);
+			return false;
+		}
+	return true;
+}
+
 int main(void)
 {
 	holds("a domain that is restored between any two calls loses nothing that was acknowledged",
@@ -227,5 +282,6 @@ int main(void)
 	holds("who waits to send is told EPIPE, once, when its own domain is restored",
 		sender_is_restored);
 	holds("and when the receiver's is", receiver_is_restored);
+	holds("each call may fail once while it comes back", each_call_may_fail);
 	return done_testing();
 }
