@@ -14,7 +14,8 @@
  * far carries requests and replies and understands none of them, so what a process sees here is
  * what it would see there: waiting, interrupts, polling and all.  Three processes: one carries
  * requests, one replies, and the first looks after them and after `on N ...`, which runs sivcfs in
- * the guest.  It ends as sivcfs ends, with its exit status; when it is killed, sivcfs is killed.
+ * the guest.  It ends as sivcfs ends, with its exit status; when it is killed, sivcfs is killed,
+ *and a fourth process unmounts, as sivcfs' own does there.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -52,6 +54,7 @@ struct far {
 	int requests, replies;
 	int32_t sivcfs; /* its process id there */
 	pid_t carriers[2];
+	int ended; /* a pipe to the process that unmounts */
 };
 
 static void die(const char *what)
@@ -188,6 +191,26 @@ static pid_t carrier(const struct far *far, void (*carry)(const struct far *far,
 	_exit(0);
 }
 
+/* --- Unmounting ------------------------------------------------------------------------------- */
+
+/* A process that has nothing of the mount, and unmounts if we end without having told it. */
+static void start_unmounter(struct far *far)
+{
+	int ends[2];
+	char byte;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		die("pipe");
+	far->ended = ends[1];
+	if (fork() != 0)
+		return;
+	close(ends[1]);
+	setsid();
+	if (read(ends[0], &byte, 1) == 0)
+		umount2(far->directory, MNT_DETACH);
+	_exit(0);
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 static int end(struct far *far, int status)
@@ -199,6 +222,8 @@ static int end(struct far *far, int status)
 	if (far->session) {
 		fuse_session_unmount(far->session);
 		fuse_session_destroy(far->session);
+		if (write(far->ended, "", 1) != 1)
+			die("write");
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
 }
@@ -256,6 +281,7 @@ int main(int argc, char **argv)
 	start_sivcfs(&far);
 	if (!connected(&far, &status))
 		return end(&far, status);
+	start_unmounter(&far);
 	mount_here(&far, argv[0]);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);

@@ -2,11 +2,13 @@
 /*
  * far_fuse: the guest's half of far.c, loaded into an unchanged sivcfs by LD_PRELOAD.
  *
- * Where sivcfs mounts, it connects to far instead, and from then on sivcfs gets its requests from
- * there and sends its replies there.  A read and a write of FUSE's device are one request and one
- * reply, and each begins with its length, so the protocol on the wire is FUSE's own.  Beside it,
- * the reply to a read is answered by the errno that the kernel gave it: sivcfs wants to know
- * whether the reader was still there to take the message.
+ * It connects to far when it is loaded, because sivcfs gives up what that takes.  Where sivcfs has
+ * something mounted, nothing is, and where it takes the descriptor over, it gets the connection to
+ * far in its place: from then on sivcfs gets its requests from there and sends its replies there.
+ * A read and a write of FUSE's device are one request and one reply, and each begins with its
+ * length, so the protocol on the wire is FUSE's own.  Beside it, the reply to a read is answered by
+ * the errno that the kernel gave it: sivcfs wants to know whether the reader was still there to
+ * take the message.
  *
  *	first connection	our process id, then requests, to us
  *	second connection	before each reply an int32_t: 1 if we wait for the errno; the reply;
@@ -14,6 +16,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -33,7 +36,7 @@
 #define IOVECS 64   /* pieces of a reply */
 
 /* fuse_custom_io's functions are given no data of ours. */
-static int replies = -1;
+static int requests = -1, replies = -1;
 static uint64_t reads[READS]; /* `unique` of each read that waits for its reply; or 0 */
 
 /* Replaces `from` by `to`.  False: it is not there. */
@@ -130,19 +133,27 @@ static int far_connect(const char *address_and_port)
 	return connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : fd;
 }
 
-/* In place of libfuse's. */
+__attribute__((constructor)) static void far_start(void)
+{
+	int32_t pid = getpid();
+
+	requests = far_connect(getenv("FAR"));
+	replies = far_connect(getenv("FAR"));
+	if (requests < 0 || replies < 0 || write(requests, &pid, sizeof pid) != sizeof pid)
+		perror("far_fuse: FAR");
+}
+
+/* In place of libfuse's.  sivcfs calls it in the process that mounts, and in the one that serves.
+ */
 __attribute__((visibility("default"))) int fuse_session_mount(
 	struct fuse_session *session, const char *mountpoint)
 {
 	const struct fuse_custom_io io = {.read = far_read, .writev = far_writev};
-	int32_t pid = getpid();
-	int requests = far_connect(getenv("FAR"));
+	int fd;
 
-	(void)mountpoint;
-	replies = far_connect(getenv("FAR"));
-	if (requests < 0 || replies < 0 || write(requests, &pid, sizeof pid) != sizeof pid) {
-		perror("far_fuse: FAR");
+	if (sscanf(mountpoint, "/dev/fd/%d", &fd) != 1)
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	else if (dup2(requests, fd) < 0)
 		return -1;
-	}
-	return fuse_session_custom_io(session, &io, requests) == 0 ? 0 : -1;
+	return fd >= 0 && fuse_session_custom_io(session, &io, fd) == 0 ? 0 : -1;
 }
