@@ -465,6 +465,31 @@ static bool many_pieces(void)
 	return true;
 }
 
+/* It has always something; another one, that slept, gets its turn all the same. */
+static bool always_ready(void)
+{
+	struct scene s;
+	char buffer[16];
+	uint16_t sender = 0;
+	int n;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), -EAGAIN); /* all sleep */
+	for (int i = 0; i < 100; i++)
+		attacker_send(&s.x, "message", 8);
+	CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), 8);
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+	for (n = 0; n < 1000 && sender != FRIEND; n++) {
+		attacker_send(&s.x, "message", 8);
+		CHECK(sivc_receive(s.victim.ep, SIVC_ANY, buffer, sizeof(buffer), &sender,
+			      SIVC_NOWAIT) > 0);
+	}
+	printf("# after %d messages\n", n);
+	CHECK(n <= 40);
+	scene_close(&s);
+	return true;
+}
+
 /* Two attackers, each with a reader of its own. */
 static struct attacker *second;
 
@@ -681,6 +706,7 @@ int main(void)
 	holds("nor do they keep the process busy while a reader waits",
 		messages_that_never_end_with_a_reader);
 	holds("a message in a thousand pieces is taken a few of them at a time", many_pieces);
+	holds("one that has always something keeps no other asleep", always_ready);
 	holds("two such senders, each with a reader, hold nobody up", two_that_never_end);
 	holds("an unwanted message keeps nobody from another who spins",
 		unwanted_message_while_spinning);
