@@ -37,6 +37,7 @@ struct sivc {
 	bool polled;       /* somebody does */
 	uint32_t spin;     /* microseconds; 0: only in the middle of a message */
 	uint64_t spin_now; /* ns; what has been worth it lately */
+	unsigned int looks;
 };
 
 /*
@@ -119,7 +120,7 @@ void endpoint_breached(struct sivc_endpoint *ep);
  * While this process spins, some of whom it waits for are on the lookout: not asked to signal, but
  * looked at all the time.
  */
-bool endpoint_in_message(const struct sivc_endpoint *ep); /* one of them is, of either kind */
+bool endpoint_in_message(const struct sivc_endpoint *ep); /* one of them may be */
 /* Looks at them; true: there was something to do. */
 bool endpoint_look_out(struct sivc_endpoint *ep);
 /* Nobody is on the lookout any more, all are asked to signal; true: there was something to do. */

@@ -638,14 +638,15 @@ static bool sleep_for_room(struct outbound *out)
 	return sleep;
 }
 
-/* The same; in the middle of a long message or a batch without asking yet: this process will spin.
- */
+/* The same, without asking yet if this process will spin: because it does, or in the middle of a
+ * long message or a batch. */
 static bool look_for_room(struct outbound *out)
 {
+	const struct sivc *sivc = out->ep->sivc;
 	const struct sivc_sending *s = TAILQ_FIRST(&out->sendings);
 
-	if (!out->ep->sivc->may_spin || out->state != OUTBOUND_LINKED || !s ||
-		(s->offset == 0 && s->sent == 0))
+	if (!sivc->may_spin || out->state != OUTBOUND_LINKED || !s ||
+		(sivc->spin == 0 && s->offset == 0 && s->sent == 0))
 		return sleep_for_room(out);
 	if (!out->lookout)
 		TAILQ_INSERT_TAIL(&out->ep->out_lookout, out, lookout_link);
