@@ -33,11 +33,11 @@ struct sivc {
 	LIST_HEAD(, sivc_endpoint) endpoints;
 
 	/* Looking for work before sleeping: sivc.c. */
-	bool may_spin;     /* others can give us work meanwhile, and nobody polls sivc_fd() */
-	bool polled;       /* somebody does */
-	uint32_t spin;     /* microseconds; 0: only in the middle of a message */
-	uint64_t spin_now; /* ns; what has been worth it lately */
-	unsigned int looks;
+	bool may_spin;      /* others can give us work meanwhile, and nobody polls sivc_fd() */
+	bool polled;        /* somebody does */
+	uint32_t spin;      /* microseconds; 0: only in the middle of a message */
+	uint64_t spin_now;  /* ns; what has been worth it lately */
+	unsigned int looks; /* waits that began with one */
 };
 
 /*

@@ -283,9 +283,14 @@ static int spin_and_sleep(struct sivc *sivc, int timeout_ms, uint64_t most)
 	uint64_t now = sivc->spin_now < most ? sivc->spin_now : most, start;
 	int r;
 
-	/* Before a clock is read; but who always has something keeps nobody else from his turn. */
-	if (now > 0 && ++sivc->looks % LOOKS_MAX != 0 && look_out(sivc))
-		return 1;
+	/* Mostly without reading a clock.  Who always has something keeps nobody else from his
+	 * turn; and what does not pay is measured again now and then. */
+	if (++sivc->looks % LOOKS_MAX != 0) {
+		if (now == 0)
+			return rest_and_sleep(sivc, timeout_ms);
+		if (look_out(sivc))
+			return 1;
+	}
 	start = loop_now();
 	r = now > 0 ? spin(sivc, start + now) : 0;
 	if (r != 0)

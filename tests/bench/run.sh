@@ -178,7 +178,7 @@ server_of() {
   local pid
 
   for pid in $(pgrep -x sivcfs); do
-    if grep -qzxF -- "$1" "/proc/$pid/cmdline"; then
+    if grep -qszxF -- "$1" "/proc/$pid/cmdline"; then
       echo "$pid"
       return
     fi

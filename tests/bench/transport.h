@@ -45,9 +45,10 @@ struct plan {
 	int pair[SIDES][2]; /* descriptors: [i][0] is read by, [i][1] written to reach side i */
 };
 
-/* The most of anything that is done in one go: messages a batch, bytes a batch. */
-#define BATCH_MESSAGES 256u
+/* The most that is done in one go: bytes of a framed call; messages of libsivc's batches, few
+ * enough that the other side works meanwhile. */
 #define BATCH_BYTES    (256u * 1024)
+#define BATCH_MESSAGES 16u
 
 struct link {
 	const struct plan *plan;
