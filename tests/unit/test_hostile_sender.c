@@ -558,6 +558,41 @@ static bool unwanted_message_while_spinning(void)
 	return true;
 }
 
+/* Takes what has come, and does not ask for a signal yet: is the rest looked out for? */
+static bool looks_out(struct scene *s)
+{
+	loop_run(&s->victim.sivc->loop, 0);
+	return endpoint_in_message(s->victim.ep);
+}
+
+/*
+ * In the middle of a long message we look out for the rest, but only if it comes at a fair pace:
+ * who brings crumbs cannot keep us awake with them.
+ */
+static bool crumbs_of_a_message(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	s.victim.sivc->may_spin = true;
+	s.victim.sivc->spin = 0;
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	attacker_put(&s.x, 1000, SIVC_FRAME_FIRST, NULL, 1000);
+	attacker_publish(&s.x);
+	CHECK(looks_out(&s));
+	for (int i = 0; i < 3; i++) {
+		sivc_dispatch(s.victim.sivc);
+		attacker_put(&s.x, 8, 0, "a crumb.", 8);
+		attacker_publish(&s.x);
+		looks_out(&s);
+	}
+	CHECK(!looks_out(&s));
+	sivc_wait_cancel(&waiter);
+	scene_close(&s);
+	return true;
+}
+
 /* Everything that it may write, at any time, with values that are nearly right. */
 static void scribble_all(struct attacker *x, uint64_t *random)
 {
@@ -710,6 +745,7 @@ int main(void)
 	holds("two such senders, each with a reader, hold nobody up", two_that_never_end);
 	holds("an unwanted message keeps nobody from another who spins",
 		unwanted_message_while_spinning);
+	holds("who sends a long message in crumbs is not waited for awake", crumbs_of_a_message);
 	holds("memory that is rewritten while it is read does no harm",
 		scribbled_upon_while_it_is_read);
 	holds("a reader that waits for a domain is told of its breach", waiting_reader_is_told);

@@ -37,7 +37,9 @@ repo=${xen%/tests/xen}
 all_parts=(fs seam messages hostile flood transfer limits restart freeze endings kernels)
 guests=3 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
-export FLOOD_SECONDS=4 TRANSFER_MESSAGES=4000 BATS_TEST_TIMEOUT=300
+# What the part beside the lab was told, the one in it is told by the environment.
+export FLOOD_SECONDS=${FLOOD_SECONDS:-4} TRANSFER_MESSAGES=${TRANSFER_MESSAGES:-4000}
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
 while (($#)); do
   case $1 in
     --here) lab_options+=(-x) ;;
