@@ -37,7 +37,7 @@ struct sivc {
 	bool polled;        /* somebody does */
 	uint32_t spin;      /* microseconds; 0: only in the middle of a message */
 	uint64_t spin_now;  /* ns; what has been worth it lately */
-	unsigned int looks; /* waits that began with one */
+	unsigned int looks; /* waits in which this process may spin */
 };
 
 /*

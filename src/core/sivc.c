@@ -22,7 +22,7 @@
 #define SPIN_MESSAGE 200 /* microseconds */
 #define SPIN_LEAST   5   /* the same */
 #define SPIN_LOOKS   32  /* at the rings, between two system calls */
-#define LOOKS_MAX    32  /* that may find something in a row, before the loop is run */
+#define LOOKS_MAX    32  /* each such wait runs the loop, and is measured, whatever is found */
 
 static void log_nothing(void *data, int priority, const char *message)
 {
