@@ -18,6 +18,9 @@
 
 #define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
 
+/* Who sleeps at a full ring is woken when this part of it is free: once for many messages. */
+#define WAKE_PART 2
+
 static uint32_t tx_used(const struct ring_tx *tx)
 {
 	return tx->prod - tx->cons;
@@ -99,10 +102,11 @@ bool ring_tx_publish(struct ring_tx *tx)
 
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)
 {
+	uint32_t worth = tx->size / WAKE_PART > need ? tx->size / WAKE_PART : need;
 	int r;
 
-	/* Free is size - (prod - cons): need are free when cons has passed this. */
-	shared_store(&tx->ctl->space_event, tx->prod + need - tx->size - 1);
+	/* Free is size - (prod - cons): so much is free when cons has passed this. */
+	shared_store(&tx->ctl->space_event, tx->prod + worth - tx->size - 1);
 	shared_barrier(); /* pairs with that of ring_rx_release */
 	r = tx_look(tx);
 	if (r < 0)

@@ -60,6 +60,9 @@ void bench_meter_read(const struct bench_meter *meter, struct bench_usage *usage
 void bench_usage_add(struct bench_usage *sum, const struct bench_usage *usage);
 void bench_usage_subtract(struct bench_usage *sum, const struct bench_usage *usage);
 
+/* This process on that processor; -1: on any. */
+int bench_run_on(int cpu);
+
 /* One unsigned number from a command line; ends the program with a message if it is none. */
 uint64_t bench_number(const char *option, const char *text);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/perf_event.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,17 @@ void bench_usage_subtract(struct bench_usage *sum, const struct bench_usage *usa
 	sum->switches -= usage->switches;
 	sum->cpu_ns -= usage->cpu_ns;
 	sum->syscalls -= usage->syscalls;
+}
+
+int bench_run_on(int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return 0;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }
 
 uint64_t bench_number(const char *option, const char *text)

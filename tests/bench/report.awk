@@ -141,6 +141,7 @@ function print_table() {
   row("tcp", "TCP, loopback")
   row("veth", "TCP, veth")
   row("file-apart", "sivcfs, plain files, apart")
+  row("framed-apart", "sivcfs, framed files, apart")
   row("null-apart", "*null FUSE file system, apart*")
   row("relay-apart", "*relay FUSE file system, apart*")
   row("libsivc-apart", "libsivc, apart")
@@ -180,6 +181,8 @@ function bars_files() {
     ratio(ns("null", "roundtrip", 1024), ns("veth", "roundtrip", 1024)), "x")
   bar("framed file, 1 KB one way: speed to that of TCP over veth", ">=", 5,
     ratio(ns("veth", "oneway", 1024), ns("framed", "oneway", 1024)), "x")
+  bar("the same, each side on a processor of its own", ">=", 5,
+    ratio(ns("veth-apart", "oneway", 1024), ns("framed-apart", "oneway", 1024)), "x")
   bar("file, 512 KiB one way: rate to that of the null file system", ">=", 0.4,
     ratio(ns("null", "oneway", 524288), ns("file", "oneway", 524288)), "x")
   bar("file, 512 KiB one way: rate to that of TCP over veth", ">=", 1,
@@ -222,6 +225,10 @@ function bars_senders(form, count, counts, n) {
       "<=", 1.2, ratio(sender_ns(form, "one", counts[count]), sender_ns(form, "one", 1)), "x")
   bar("500 senders, all active, " form ": throughput to that of one", ">=", 0.8,
     ratio(sender_ns(form, "one", 1), sender_ns(form, "all", 500)), "x")
+  bar("500 permitted senders, one active, apart, " form ": time a message to that of one", "<=", 1.2,
+    ratio(sender_ns(form "-apart", "one", 500), sender_ns(form "-apart", "one", 1)), "x")
+  bar("500 senders, all active, apart, " form ": throughput to that of one", ">=", 0.8,
+    ratio(sender_ns(form "-apart", "one", 1), sender_ns(form "-apart", "all", 500)), "x")
   bar("nobody sends, " form ": context switches of the receiver in a second", "<=", 0,
     quantile("idle" SUBSEP form SUBSEP "switches", 1), "")
   bar("nobody sends, " form ": CPU time of the receiver in a second, ns", "<=", 0,

@@ -223,7 +223,7 @@ set_up_files() {
     mount_floor null-apart taskset -c 0
     mount_floor relay-apart taskset -c 0
     mount_pair apart '' apart
-    labels+=(null-apart relay-apart file-apart libsivc-apart seqpacket-apart veth-apart)
+    labels+=(null-apart relay-apart file-apart framed-apart libsivc-apart seqpacket-apart veth-apart)
   fi
 }
 
@@ -254,7 +254,7 @@ set_arguments() {
     null | null-apart) floor_arguments "$1" null ;;
     relay | relay-apart) floor_arguments "$1" ;;
     file | framed) pair_arguments file ;;
-    file-apart) pair_arguments apart ;;
+    file-apart | framed-apart) pair_arguments apart ;;
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
     libsivc | libsivc-apart | batched) arguments+=(--dir "$work/libsivc") ;;
@@ -296,18 +296,25 @@ measure_transfers() {
 
 # --- inside: many senders, and the shell ---
 
-# senders_once RUN COUNT ARGUMENT...: with a mount of its own, because memory is measured.
+# senders_once RUN PLACE COUNT ARGUMENT...: with a mount of its own, because memory is measured.
+# PLACE: anywhere, or apart: the receiver and its reader on one processor, the senders on another.
 senders_once() {
-  local run=$1 count=$2 at=$work/senders line
-  shift 2
+  local run=$1 place=$2 count=$3 at=$work/senders line server start=() arguments=()
+  shift 3
 
+  if [[ $place == apart ]]; then
+    start=(taskset -c 0)
+    arguments=(--cpu-reader 0 --cpu-senders 1)
+  fi
   mkdir -p "$at/hv" "$at/mount"
-  "$sivcfs" local "$at/mount" -o "dir=$at/hv,domid=1"
+  "${start[@]}" "$sivcfs" local "$at/mount" -o "dir=$at/hv,domid=1"
+  server=$(server_of "$at/mount")
   line=$("$build/tests/bench/senders" --mount "$at/mount" --dir "$at/hv" --domid 1 --ms "$ms" \
-    --receiver "$(server_of "$at/mount")" --senders "$count" "$@") ||
+    --receiver "$server" --senders "$count" "${arguments[@]}" "$@") ||
     die "$count senders: see above"
   printf '%s\t%s\n' "$run" "$line" >> "$results/senders.tsv"
   umount "$at/mount"
+  tail --pid="$server" -s 0.1 -f /dev/null # what it has to take away is nobody else's time
   rm -rf "$at"
 }
 
@@ -316,9 +323,14 @@ measure_senders() {
 
   for form in '' --framed; do
     for count in "${senders[@]}"; do
-      senders_once "$run" "$count" ${form:+"$form"}
+      senders_once "$run" anywhere "$count" ${form:+"$form"}
     done
-    senders_once "$run" "${senders[-1]}" --all ${form:+"$form"}
+    senders_once "$run" anywhere "${senders[-1]}" --all ${form:+"$form"}
+    if (($(nproc) > 1)); then
+      senders_once "$run" apart 1 ${form:+"$form"}
+      senders_once "$run" apart "${senders[-1]}" ${form:+"$form"}
+      senders_once "$run" apart "${senders[-1]}" --all ${form:+"$form"}
+    fi
   done
 }
 

@@ -37,7 +37,7 @@
 #define NS_PER_MS     UINT64_C(1000000)
 #define WARM_UP_SHARE 8
 #define MESSAGE       1024u
-#define EACH_MIN      50u /* messages of each sender: a row, not a start */
+#define EACH_MIN      200u /* messages of each sender: more than fill its ring */
 #define BATCH         (256u * 1024)
 #define IDLE_MS       1000
 #define SETTLE_MS     100 /* for the receiver to go to sleep, and what was under way to arrive */
@@ -57,6 +57,7 @@ struct senders {
 	const char *mount;
 	uint16_t domid; /* the receiver's */
 	pid_t receiver;
+	int cpu_reader, cpu_senders; /* -1: any */
 	/* While it runs. */
 	int inbox;
 	int go[SENDERS_MAX]; /* eventfd: how many messages that sender is to send */
@@ -113,7 +114,9 @@ static int sender(const struct senders *senders, unsigned int index)
 	int r;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	r = sivc_open(&config, &sivc);
+	r = bench_run_on(senders->cpu_senders);
+	if (r >= 0)
+		r = sivc_open(&config, &sivc);
 	if (r >= 0) {
 		r = serve(sivc, senders->domid, senders->go[index]);
 		sivc_close(sivc);
@@ -377,8 +380,9 @@ static void print_result(const struct senders *senders, const struct result *res
 {
 	double messages = (double)result->messages;
 
-	printf("%s\t%s\t%u\t%" PRIu64 "\t%.0f\t%.3f\t%.0f\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n",
-		senders->framed ? "framed" : "file", senders->all_active ? "all" : "one",
+	printf("%s%s\t%s\t%u\t%" PRIu64 "\t%.0f\t%.3f\t%.0f\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n",
+		senders->framed ? "framed" : "file", senders->cpu_senders < 0 ? "" : "-apart",
+		senders->all_active ? "all" : "one",
 		senders->count, result->messages, (double)result->ns / messages,
 		(double)result->busy.switches / messages, (double)result->busy.cpu_ns / messages,
 		result->idle.switches, result->idle.cpu_ns, result->memory);
@@ -388,6 +392,7 @@ static void usage(void)
 {
 	fputs("usage: senders --mount MOUNTPOINT --domid N --dir DIRECTORY --receiver PID\n"
 	      "               [--senders COUNT] [--all] [--framed] [--ms TIME]\n"
+	      "               [--cpu-reader NUMBER] [--cpu-senders NUMBER]\n"
 	      "       senders --header\n",
 		stderr);
 	exit(2);
@@ -403,6 +408,8 @@ enum option_code {
 	OPT_ALL,
 	OPT_FRAMED,
 	OPT_MS,
+	OPT_CPU_READER,
+	OPT_CPU_SENDERS,
 };
 
 static const struct option options[] = {
@@ -415,6 +422,8 @@ static const struct option options[] = {
 	{"all", no_argument, NULL, OPT_ALL},
 	{"framed", no_argument, NULL, OPT_FRAMED},
 	{"ms", required_argument, NULL, OPT_MS},
+	{"cpu-reader", required_argument, NULL, OPT_CPU_READER},
+	{"cpu-senders", required_argument, NULL, OPT_CPU_SENDERS},
 	{0},
 };
 
@@ -448,6 +457,12 @@ static void set_option(struct senders *senders, int code, const char *text)
 	case OPT_MS:
 		senders->budget = bench_number("--ms", text) * NS_PER_MS;
 		break;
+	case OPT_CPU_READER:
+		senders->cpu_reader = (int)bench_number("--cpu-reader", text);
+		break;
+	case OPT_CPU_SENDERS:
+		senders->cpu_senders = (int)bench_number("--cpu-senders", text);
+		break;
 	default:
 		usage();
 	}
@@ -467,14 +482,22 @@ static void parse(struct senders *senders, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct senders senders = {.count = 1, .budget = 200 * NS_PER_MS, .inbox = -1};
+	struct senders senders = {
+		.count = 1,
+		.budget = 200 * NS_PER_MS,
+		.inbox = -1,
+		.cpu_reader = -1,
+		.cpu_senders = -1,
+	};
 	struct result result = {0};
 	int r;
 
 	parse(&senders, argc, argv);
 	alarm(STUCK_S);
 	senders.buffer = malloc(BATCH);
-	r = senders.buffer ? bench_meter_init(&senders.meter, senders.receiver, false) : -ENOMEM;
+	r = senders.buffer ? bench_run_on(senders.cpu_reader) : -ENOMEM;
+	if (r >= 0)
+		r = bench_meter_init(&senders.meter, senders.receiver, false);
 	if (r >= 0)
 		r = measure(&senders, &result);
 	if (r >= 0)

@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <sivc/sivc.h>
 #include <stdio.h>
@@ -78,20 +77,9 @@ struct result {
 	struct bench_usage usage;
 };
 
-static int run_on(int cpu)
-{
-	cpu_set_t set;
-
-	if (cpu < 0)
-		return 0;
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
-}
-
 static int link_open(struct link *link, const struct plan *plan, enum side side)
 {
-	int r = run_on(plan->cpu[side]);
+	int r = bench_run_on(plan->cpu[side]);
 
 	*link = (struct link){.plan = plan, .side = side, .send_fd = -1, .receive_fd = -1};
 	if (r < 0)
