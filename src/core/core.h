@@ -21,7 +21,7 @@
 struct sivc {
 	struct hv *hv;
 	struct loop loop;
-	struct loop_fd *hv_handle; /* the store's descriptor, always in the loop */
+	struct loop_fd *hv_handle; /* the store's descriptor; NULL: reopen.c is at it */
 	bool in_store;             /* sivc_look_at_store is running */
 	bool stale;                /* this domain was restored: what hv has is gone; reopen.c */
 	struct loop_timer reopen;
@@ -102,7 +102,7 @@ void sivc_look_at_store(struct sivc *sivc);
 int sivc_connect(struct sivc *sivc, struct hv *hv);
 void sivc_disconnect(struct sivc *sivc);
 
-/* reopen.c: this domain was restored. */
+/* reopen.c: hv_dispatch says -ESTALE, or hv_lost() that this domain was restored. */
 void sivc_reopen_later(struct sivc *sivc);
 
 /* Somebody's message may have come, or a waiter: gives messages to waiters, in turn.  True: one got

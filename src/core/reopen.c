@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reopen.c: this domain was saved and restored (or migrated) while we ran.
+ * reopen.c: the hypervisor is opened again while we run.
  *
- * It goes on under another id.  Grants, mappings, event channels and nodes are gone; our processes,
- * our memory, and what was in our rings are not.  So every endpoint gives up what it had of the
- * hypervisor (what senders had finished is kept, to be read), the hypervisor is opened again, and
- * the endpoints publish their tables anew.  Readers go on waiting.  Those who wait to send go on
+ * Either this domain was saved and restored (or migrated).  It goes on under another id.  Grants,
+ * mappings, event channels and nodes are gone; our processes, our memory, and what was in our rings
+ * are not.  Or the store has answered too late, and what is in it is not known; then all else is as
+ * it was, and messages go on until the hypervisor is open again (the store may not answer that
+ * either).
+ *
+ * So every endpoint gives up what it had of the hypervisor (what senders had finished is kept, to
+ * be read), and publishes its table anew.  Readers go on waiting.  Those who wait to send go on
  * too, if the receiver permits the new id; else their sends fail.
  *
- * Until it is noticed (`stale`), what was mapped from another domain reads as zeros; then nothing
- * is done with it before the new beginning, which happens from the loop, when nobody is in the
- * middle of anything.  If something is lacking then, all of it is done again a second later;
+ * Until a restore is noticed (`stale`), what was mapped from another domain reads as zeros; then
+ * nothing is done with it before the new beginning, which happens from the loop, when nobody is in
+ * the middle of anything.  If something is lacking then, all of it is done again a second later;
  * meanwhile an endpoint has no event channels, and whoever comes to it waits.
  */
 #include <errno.h>
@@ -48,6 +52,13 @@ static bool resume_all(struct sivc *sivc)
 	return whole;
 }
 
+/* It has nothing more to say, but its descriptor may stay readable. */
+static void ignore_store(struct sivc *sivc)
+{
+	loop_remove(&sivc->loop, sivc->hv_handle);
+	sivc->hv_handle = NULL;
+}
+
 static void renew(struct sivc *sivc, struct hv *hv)
 {
 	struct sivc_endpoint *ep;
@@ -63,6 +74,7 @@ static void renew(struct sivc *sivc, struct hv *hv)
 			strerror(-r));
 	if (!resume_all(sivc)) {
 		sivc->stale = true;
+		ignore_store(sivc);
 		loop_timer_set(&sivc->loop, &sivc->reopen, RETRY_MS, on_reopen);
 		return;
 	}
@@ -82,11 +94,13 @@ static void on_reopen(struct loop_timer *timer)
 
 void sivc_reopen_later(struct sivc *sivc)
 {
-	if (!sivc->stale)
+	if (hv_lost(sivc->hv) && !sivc->stale) {
 		hv_log(sivc->hv, LOG_NOTICE,
 			"domain %u was saved and restored: what it shared with others is gone",
 			hv_domid(sivc->hv));
-	sivc->stale = true;
+		sivc->stale = true;
+	}
+	ignore_store(sivc);
 	if (sivc->reopen.due == 0)
 		loop_timer_set(&sivc->loop, &sivc->reopen, 0, on_reopen);
 }

@@ -12,7 +12,9 @@
  * The adversary is the other domain.  Whatever a function here returns from another domain (a
  * node's value, the contents of a mapping) is that domain's word.  Whatever is asked of another
  * domain (a reference, a port) may be refused, and must fail here without harm: these functions
- * check it, and no call waits for another domain.
+ * check it, and no call waits for another domain.  (The store is dom0's on xen: it is waited for at
+ * most 5 s, once; then whatever has to ask it fails with -EIO, at once, until hv_dispatch says that
+ * it has answered.)
  *
  * Errors: 0 or a count, or a negative errno.  What went wrong and what to do about it is said once,
  * through the log callback, by the implementation, which is the one that knows; an error that is
@@ -145,8 +147,10 @@ void hv_watch_free(struct hv_watch *watch); /* NULL is fine; cancels what it has
 /*
  * Readable when hv_dispatch has something to do.
  *
- * hv_dispatch: -ESTALE, from then on, when this domain was saved and restored: it has another id,
- * and nothing made from this struct hv works any more.  Free all of it, close, and open again.
+ * hv_dispatch: -ESTALE, from then on, when all of this is to be made anew: free all of it, close, and
+ * open again.  Either this domain was saved and restored (hv_lost): it has another id, and nothing
+ * made from this struct hv works any more.  Or the store has answered too late: what is in it and
+ * which watches are set is not known, and it takes no more requests; all else works as before.
  *
  * What was mapped from other domains reads as zeros after a restore, also before anything here has
  * noticed it.  Therefore ask hv_lost(), after it was read, before a peer is held to what it says.

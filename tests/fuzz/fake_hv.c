@@ -36,7 +36,8 @@ struct fake_port;
 struct fake_hv {
 	struct hv hv; /* first */
 	bool dead;
-	int fd; /* readable while a watch has fired */
+	bool late; /* fake_late */
+	int fd;    /* readable while a watch has fired */
 	LIST_ENTRY(fake_hv) link;
 };
 
@@ -111,6 +112,11 @@ static struct {
 	bool in_before;
 } world;
 
+static bool asks_store(enum fake_call call)
+{
+	return call >= FAKE_SERVE && call <= FAKE_DOMAINS;
+}
+
 /* Before every call.  An error: the call fails with it. */
 static int enter(const struct hv *hv, enum fake_call call)
 {
@@ -120,6 +126,8 @@ static int enter(const struct hv *hv, enum fake_call call)
 		fake.before(fake.before_data, call, hv->domid);
 		world.in_before = false;
 	}
+	if (asks_store(call) && ((const struct fake_hv *)hv)->late)
+		return -EIO;
 	if (!FAKE_CAN_FAIL(call) || world.in_before || fake.fail_at == 0 || --fake.fail_at > 0)
 		return 0;
 	fake.failed = call;
@@ -604,7 +612,8 @@ static void fake_unserve(struct hv *hv, const char *endpoint)
 
 	if (!s || (void *)s->hv != (void *)hv)
 		return;
-	nodes_remove(hv->domid, endpoint);
+	if (!s->hv->late)
+		nodes_remove(hv->domid, endpoint);
 	LIST_REMOVE(s, link);
 	free(s);
 }
@@ -715,7 +724,7 @@ static int fake_dispatch(struct hv *hv)
 		w->due = false;
 		w->watch.fn(w->watch.data);
 	}
-	return hv_lost(hv) ? -ESTALE : 0;
+	return hv_lost(hv) || ((struct fake_hv *)hv)->late ? -ESTALE : 0;
 }
 
 static int fake_fd(const struct hv *hv)
@@ -817,6 +826,8 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 
 	if (config->domid < 0 || config->domid > (int)SIVC_DOMID_MAX)
 		return -EINVAL;
+	if (fake.open_error < 0)
+		return fake.open_error;
 	if (!world.all)
 		fake_reset();
 	f = zalloc(sizeof(*f));
@@ -915,6 +926,14 @@ void fake_restore(struct hv *hv, uint16_t domid)
 	TAILQ_FOREACH (w, &world.watches, link) /* the kernel sets them again */
 		if (w->watch.hv == hv)
 			watch_fire(w);
+}
+
+void fake_late(struct hv *hv)
+{
+	struct fake_hv *f = (struct fake_hv *)hv;
+
+	f->late = true;
+	set_readable(f->fd, true);
 }
 
 unsigned int fake_leaks(void)

@@ -10,7 +10,8 @@
  *
  * The adversary is the test: it gets every page by its reference (fake_page), may act before each
  * call of the seam (`before`), can make any call fail (`fail_at`), can kill a domain's process
- * between any two instructions (fake_kill), and save and restore a domain (fake_restore).
+ * between any two instructions (fake_kill), save and restore a domain (fake_restore), and have the
+ * store answer it too late (fake_late).
  *
  * One world at a time, one thread; other threads may write to the pages alone.
  */
@@ -59,6 +60,8 @@ struct fake_control {
 	int fail_error;
 	enum fake_call failed; /* which one it was; FAKE_CALLS: none yet */
 
+	int open_error; /* of hv_open; 0: none */
+
 	/*
 	 * How the end of a process is seen.  true: as on Xen, where the alive bytes are cleared and
 	 * signalled, and its nodes stay; false: as on the local backend, where its nodes go, and
@@ -94,6 +97,9 @@ void fake_kill(struct hv *hv);
  * zeros, and the next hv_open is that of domain `domid`.
  */
 void fake_restore(struct hv *hv, uint16_t domid);
+
+/* As on Xen: the store has answered it too late, and says nothing to it any more. */
+void fake_late(struct hv *hv);
 
 /* The store in the hands of the adversary: any value, for any reader.  NULL: removes it. */
 void fake_node_set(uint16_t owner, const char *endpoint, uint16_t reader, const char *value);

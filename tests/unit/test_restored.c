@@ -3,6 +3,8 @@
  * The victim's domain is saved and restored, and has another id then, between any two calls of the
  * hypervisor.  What it and its friend had acknowledged to each other arrives, once and in order;
  * both go on when the friend permits the new id; nobody is taken for one who breaks the protocol.
+ *
+ * And the store answers it too late: then it has to begin anew as well, but all else is as it was.
  */
 #include "test_hostile.h"
 
@@ -275,6 +277,92 @@ static bool each_call_may_fail(void)
 	return true;
 }
 
+/* The store is of no use before the hypervisor is open again, which fails at first; all else is. */
+static bool late_store(void)
+{
+	struct line in, out;
+
+	scene_open(&scene);
+	in = (struct line){.from = &scene.friend, .to = &scene.victim, .good = true};
+	out = (struct line){.from = &scene.victim, .to = &scene.friend, .good = true};
+	waiter = (struct sivc_waiter){.fn = on_message};
+	line_send(&in, 100);
+	line_send(&out, 100);
+	fake_late(scene.victim.sivc->hv);
+	fake.open_error = -EIO;
+	house_run(&scene.victim);
+	CHECK_IS(sivc_peer_open(scene.victim.ep, 9), -EIO);
+	line_send(&in, 100);
+	line_send(&out, 100);
+	CHECK_IS(in.sent, 2);
+	CHECK_IS(out.sent, 2);
+	line_receive(&out);
+	CHECK(line_whole(&out));
+
+	fake.open_error = 0;
+	house_live(&scene.victim, 1100);
+	CHECK_IS(sivc_peer_open(scene.victim.ep, 9), 0);
+	CHECK_IS(sivc_domid(scene.victim.sivc), VICTIM);
+	line_receive(&in); /* what had not been read */
+	CHECK_IS(in.received, 2);
+	CHECK(line_whole(&in));
+	/* Nobody has to be permitted anew. */
+	house_run(&scene.friend);
+	CHECK(others_go_on(&scene));
+	CHECK_IS(sivc_wait_receive(scene.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(send_bytes(&scene.friend, VICTIM, "x", 1), 0);
+	house_run(&scene.victim);
+	CHECK(called);
+	CHECK_IS(scene.victim.ep->breaches + scene.friend.ep->breaches, 0);
+	attacker_close(&scene.x);
+	house_close(&scene.victim);
+	house_close(&scene.friend);
+	CHECK_IS(fake_leaks(), 0);
+	return true;
+}
+
+/* Who waits for room in the friend's ring goes on, when there is some. */
+static bool late_while_sending(void)
+{
+	static char bytes[RING / 2];
+	struct iovec message = {bytes, sizeof(bytes)};
+	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_ended};
+	char buffer[RING];
+
+	scene_open(&scene);
+	while (send_bytes(&scene.victim, FRIEND, bytes, sizeof(bytes)) == 0)
+		;
+	ended = 0;
+	CHECK_IS(sivc_send_start(scene.victim.ep, FRIEND, &sending), -EINPROGRESS);
+	fake_late(scene.victim.sivc->hv);
+	house_run(&scene.victim);
+	CHECK_IS(ended, 0);
+	while (receive(&scene.friend, SIVC_ANY, buffer, sizeof(buffer)) > 0)
+		house_run(&scene.victim);
+	CHECK_IS(ended, 1);
+	CHECK_IS(ended_with, 0);
+	scene_close(&scene);
+	return true;
+}
+
+/* How often its process wakes up while it waits for a second that it can do something. */
+static bool sleeps_meanwhile(void)
+{
+	unsigned int wakeups = 0;
+	uint64_t end;
+
+	scene_open(&scene);
+	fake_late(scene.victim.sivc->hv);
+	fake.open_error = -EIO;
+	house_run(&scene.victim);
+	for (end = now_ms() + 500; now_ms() < end; wakeups++)
+		sivc_wait(scene.victim.sivc, (int)(end - now_ms()));
+	CHECK(wakeups < 10);
+	fake.open_error = 0;
+	scene_close(&scene);
+	return true;
+}
+
 int main(void)
 {
 	holds("a domain that is restored between any two calls loses nothing that was acknowledged",
@@ -283,5 +371,9 @@ int main(void)
 		sender_is_restored);
 	holds("and when the receiver's is", receiver_is_restored);
 	holds("each call may fail once while it comes back", each_call_may_fail);
+	holds("when the store has answered too late, messages go on, and then all is made anew",
+		late_store);
+	holds("who waits to send waits on", late_while_sending);
+	holds("and as long as it cannot be made anew, the process sleeps", sleeps_meanwhile);
 	return done_testing();
 }
