@@ -38,8 +38,8 @@ static int open_xen(const struct hv_config *config, struct hv *base, struct hv *
 
 static bool xen_present(const struct hv *base)
 {
-	if (hv_xen_present()) {
-		hv_log(base, LOG_INFO, "backend xen: /dev/xen is there and xenstore answers");
+	if (hv_xen_present(base)) {
+		hv_log(base, LOG_INFO, "backend xen: /dev/xen and xenstore are there");
 		return true;
 	}
 	hv_log(base, LOG_INFO, "backend local: no Xen here (/dev/xen and xenstore do not answer)");

@@ -4,12 +4,13 @@
  *
  * Everything goes through Xen's own libraries: libxenstore (xen_store.c), libxenevtchn
  * (xen_events.c) and libxengnttab (xen_pages.c).  A struct xen_hv holds one handle of each, but for
- * event channels, where each set has its own.  None of them survives a fork.  libxenstore starts a
- * thread, with all signals blocked, as soon as there is a watch; it never calls us.
+ * event channels, where each set has its own.  None of them survives a fork.  What is asked of
+ * xenstore is asked by a thread of ours (xen_ask.c), and libxenstore starts one as soon as there is
+ * a watch.  Both have all signals blocked, and neither calls anything of ours but in xen_ask.c.
  *
  * Who is trusted: Xen, dom0 (xenstored runs there) and the kernel of this domain.  Another domain
  * can write its own nodes, its own pages and what it was given for writing, and signal its event
- * channels; it cannot make a call here wait.
+ * channels; it cannot make a call here wait.  xenstored can, for XEN_STORE_LIMIT_MS.
  *
  * One process of a domain serves an endpoint: it holds a lock on a file (lock.h).
  *
@@ -145,7 +146,7 @@ static bool was_restored(struct xen_hv *xen)
 	struct xen_lock *lock;
 	uint16_t domid;
 
-	if (xen_store_domid(xen->store, &domid) < 0)
+	if (xen_store_domid(xen->ask, &domid) < 0)
 		return false;
 	if (domid != xen->hv.domid)
 		return true;
@@ -240,6 +241,7 @@ int hv_xen_open(const struct hv_config *config, const struct hv *base, struct hv
 	xen->logger.vtable.destroy = log_destroy;
 	xen->logger.hv = &xen->hv;
 	xen->epoll = xen->timer = -1;
+	xen->store_limit = XEN_STORE_LIMIT_MS;
 	TAILQ_INIT(&xen->ready);
 	LIST_INIT(&xen->locks);
 	LIST_INIT(&xen->self_shared);

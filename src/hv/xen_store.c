@@ -24,9 +24,7 @@
  * A watch's token is a number that we give once.  An event with a token that no watch has is one
  * that was under way when its watch was freed.  (libxenstore could filter those, but leaks them.)
  *
- * The quota of watches needs care: a guest's kernel answers a watch that exceeds it by failing the
- * write to /dev/xen/xenbus, and libxenstore then gives the whole connection up.  So a watch is
- * tried on a connection of its own first.
+ * Whatever is asked here has an answer within a limit, or is an error (xen_ask.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,12 +44,10 @@
 #include "sivc/ioctl.h"
 #include "xen.h"
 
-#define DOMID_NODE   "domid" /* relative: below our own DOMAIN_DIR, whichever that is */
 #define SIVC_DIR     "data/sivc"
 #define VERSION_DIR  SIVC_DIR "/v1"
 #define NAMES_DIR    "sivc/names"
 #define DOMAIN_DIR   "/local/domain/%u/"
-#define PATH_SIZE    256 /* a domain's path, VERSION_DIR, an endpoint's name and a domain id */
 #define DOMID_DIGITS 5
 
 #define WATCH_BURST     32 /* events of one watch a period; a peer that restarts makes three */
@@ -62,7 +58,7 @@ struct xen_watch {
 
 	/* Set by watch_new. */
 	uint64_t token;
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 	UT_hash_handle hh;
 
 	/* Written by dispatch. */
@@ -101,15 +97,17 @@ static bool parse_domid(const char *text, uint16_t *domid)
 }
 
 /*
- * What a failed request that writes or watches means.  libxenstore reports a connection that it has
- * given up as EBADF, and as other errors while it does so.
+ * What a failed request means.  libxenstore reports a connection that it has given up as EBADF, and
+ * as other errors while it does so.
  */
 static int store_failed(struct xen_hv *xen, const char *path, int error)
 {
 	switch (error) {
-	case ENOSPC:
-	case E2BIG:
-	case EDQUOT:
+	case -ETIMEDOUT: /* it has been said why */
+		return -EIO;
+	case -ENOSPC:
+	case -E2BIG:
+	case -EDQUOT:
 		if (say_once(&xen->said_no_nodes))
 			hv_log(&xen->hv, LOG_ERR,
 				"xenstore has no room for %s: a domain may have 1000 nodes, and an "
@@ -117,17 +115,17 @@ static int store_failed(struct xen_hv *xen, const char *path, int error)
 				"started with another --entry-nb and --entry-size",
 				path);
 		return -ENOSPC;
-	case EBADF:
-	case EPIPE:
-	case EIO:
+	case -EBADF:
+	case -EPIPE:
+	case -EIO:
 		if (say_once(&xen->said_store_lost))
 			hv_log(&xen->hv, LOG_ERR,
 				"the connection to xenstore is lost: is xenstored running in dom0? "
 				"Start this program again");
 		return -EIO;
 	default:
-		hv_log(&xen->hv, LOG_ERR, "xenstore refuses %s: %s", path, strerror(error));
-		return -error;
+		hv_log(&xen->hv, LOG_ERR, "xenstore refuses %s: %s", path, strerror(-error));
+		return error;
 	}
 }
 
@@ -135,35 +133,38 @@ static int store_failed(struct xen_hv *xen, const char *path, int error)
  * Our own nodes.
  */
 
-static int endpoint_path(const struct xen_hv *xen, const char *endpoint, char path[PATH_SIZE])
+static int endpoint_path(const struct xen_hv *xen, const char *endpoint, char path[XEN_PATH_SIZE])
 {
-	int n = snprintf(path, PATH_SIZE, DOMAIN_DIR VERSION_DIR "/%s", xen->hv.domid, endpoint);
+	int n = snprintf(
+		path, XEN_PATH_SIZE, DOMAIN_DIR VERSION_DIR "/%s", xen->hv.domid, endpoint);
 
-	return n < PATH_SIZE ? 0 : -EINVAL;
+	return n < XEN_PATH_SIZE ? 0 : -EINVAL;
 }
 
-static int node_path(uint16_t owner, const char *endpoint, uint16_t reader, char path[PATH_SIZE])
+static int node_path(
+	uint16_t owner, const char *endpoint, uint16_t reader, char path[XEN_PATH_SIZE])
 {
-	int n = snprintf(path, PATH_SIZE, DOMAIN_DIR VERSION_DIR "/%s/%u", owner, endpoint, reader);
+	int n = snprintf(
+		path, XEN_PATH_SIZE, DOMAIN_DIR VERSION_DIR "/%s/%u", owner, endpoint, reader);
 
-	return n < PATH_SIZE ? 0 : -EINVAL;
+	return n < XEN_PATH_SIZE ? 0 : -EINVAL;
 }
 
 /* A directory of ours that nobody else can list. */
 static int directory_create(struct xen_hv *xen, const char *path)
 {
 	struct xs_permissions nobody = {.id = xen->hv.domid, .perms = XS_PERM_NONE};
+	int r = xen_ask_mkdir(xen->ask, path);
 
-	if (!xs_mkdir(xen->store, XBT_NULL, path) ||
-		!xs_set_permissions(xen->store, XBT_NULL, path, &nobody, 1))
-		return store_failed(xen, path, errno);
-	return 0;
+	if (r == 0)
+		r = xen_ask_permit(xen->ask, path, &nobody, 1);
+	return r < 0 ? store_failed(xen, path, r) : 0;
 }
 
 int xen_endpoint_create(struct xen_hv *xen, const char *endpoint)
 {
 	static const char *const above[] = {SIVC_DIR, VERSION_DIR};
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 	int r;
 
 	for (size_t i = 0; i < sizeof(above) / sizeof(above[0]); i++) {
@@ -175,29 +176,31 @@ int xen_endpoint_create(struct xen_hv *xen, const char *endpoint)
 	r = endpoint_path(xen, endpoint, path);
 	if (r < 0)
 		return r;
-	xs_rm(xen->store, XBT_NULL, path); /* fails if there is none */
+	xen_ask_remove(xen->ask, path); /* fails if there is none */
 	return directory_create(xen, path);
 }
 
 void xen_endpoint_remove(struct xen_hv *xen, const char *endpoint)
 {
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 
 	if (endpoint_path(xen, endpoint, path) == 0)
-		xs_rm(xen->store, XBT_NULL, path);
+		xen_ask_remove(xen->ask, path);
 }
 
+/* It does, as long as xenstore does not say that it does not. */
 bool xen_endpoint_exists(struct xen_hv *xen, const char *endpoint)
 {
-	char path[PATH_SIZE], *text;
-	bool exists;
+	char path[XEN_PATH_SIZE], *text;
+	unsigned int length;
+	int r = endpoint_path(xen, endpoint, path);
 
-	if (endpoint_path(xen, endpoint, path) < 0)
+	if (r < 0)
 		return false;
-	text = xs_read(xen->store, XBT_NULL, path, NULL);
-	exists = text || (errno != ENOENT && errno != EACCES);
-	free(text);
-	return exists;
+	r = xen_ask_read(xen->ask, path, &text, &length);
+	if (r == 0)
+		free(text);
+	return r != -ENOENT && r != -EACCES;
 }
 
 int xen_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value)
@@ -207,32 +210,32 @@ int xen_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const c
 		{.id = hv->domid, .perms = XS_PERM_NONE},
 		{.id = reader, .perms = XS_PERM_READ},
 	};
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 	int r = node_path(hv->domid, endpoint, reader, path);
 
 	if (r < 0)
 		return r;
-	if (!xs_write(xen->store, XBT_NULL, path, value, (unsigned int)strlen(value)))
-		return store_failed(xen, path, errno);
-	if (!xs_set_permissions(xen->store, XBT_NULL, path, reader_only, 2)) {
-		r = store_failed(xen, path, errno);
-		xs_rm(xen->store, XBT_NULL, path);
-		return r;
+	r = xen_ask_write(xen->ask, path, value);
+	if (r < 0)
+		return store_failed(xen, path, r);
+	r = xen_ask_permit(xen->ask, path, reader_only, 2);
+	if (r < 0) {
+		r = store_failed(xen, path, r);
+		xen_ask_remove(xen->ask, path);
 	}
-	return 0;
+	return r;
 }
 
 int xen_node_remove(struct hv *hv, const char *endpoint, uint16_t reader)
 {
 	struct xen_hv *xen = xen_of(hv);
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 	int r = node_path(hv->domid, endpoint, reader, path);
 
 	if (r < 0)
 		return r;
-	if (!xs_rm(xen->store, XBT_NULL, path) && errno != ENOENT)
-		return store_failed(xen, path, errno);
-	return 0;
+	r = xen_ask_remove(xen->ask, path);
+	return r < 0 && r != -ENOENT ? store_failed(xen, path, r) : 0;
 }
 
 /*
@@ -241,19 +244,18 @@ int xen_node_remove(struct hv *hv, const char *endpoint, uint16_t reader)
 int xen_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size)
 {
 	struct xen_hv *xen = xen_of(hv);
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 	unsigned int length;
 	char *text;
 	int r = node_path(owner, endpoint, hv->domid, path);
 
 	if (r < 0)
 		return r;
-	text = xs_read(xen->store, XBT_NULL, path, &length);
-	if (!text) {
-		if (errno == ENOENT || errno == EACCES)
-			return -ENOENT;
-		return store_failed(xen, path, errno);
-	}
+	r = xen_ask_read(xen->ask, path, &text, &length);
+	if (r == -ENOENT || r == -EACCES)
+		return -ENOENT;
+	if (r < 0)
+		return store_failed(xen, path, r);
 	if (length < size)
 		memcpy(value, text, length + 1); /* libxenstore appends a NUL */
 	else
@@ -285,35 +287,17 @@ static struct xen_watch *watch_find(struct xen_hv *xen, const char *text)
 	return watch;
 }
 
-/* Whether the quota allows one more watch: 0, or what libxenstore fails with. */
-static int watch_try(const char *path)
-{
-	struct xs_handle *store = xs_open(0);
-	int error = 0;
-
-	if (!store)
-		return errno;
-	if (xs_watch(store, path, "try"))
-		xs_unwatch(store, path, "try");
-	else
-		error = errno;
-	xs_close(store);
-	return error;
-}
-
 static int watch_set(struct xen_hv *xen, const struct xen_watch *watch)
 {
 	char token[24];
-	int error = watch_try(watch->path);
+	int r;
 
-	if (error == 0) {
-		token_format(watch->token, token);
-		if (xs_watch(xen->store, watch->path, token))
-			return 0;
-		error = errno;
-	}
-	if (error != E2BIG && error != ENOSPC)
-		return store_failed(xen, watch->path, error);
+	token_format(watch->token, token);
+	r = xen_ask_watch(xen->ask, watch->path, token);
+	if (r == 0)
+		return 0;
+	if (r != -E2BIG && r != -ENOSPC)
+		return store_failed(xen, watch->path, r);
 	if (say_once(&xen->said_no_watches))
 		hv_log(&xen->hv, LOG_ERR,
 			"xenstore allows no watch of %s: a domain may have 128, those of its "
@@ -328,7 +312,7 @@ static void watch_unset(struct xen_hv *xen, const struct xen_watch *watch)
 	char token[24];
 
 	token_format(watch->token, token);
-	xs_unwatch(xen->store, watch->path, token);
+	xen_ask_unwatch(xen->ask, watch->path, token);
 }
 
 static int watch_new(
@@ -360,7 +344,7 @@ static int watch_new(
 int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn, void *data,
 	struct hv_watch **watch)
 {
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 	int r = node_path(owner, endpoint, hv->domid, path);
 
 	return r < 0 ? r : watch_new(xen_of(hv), path, fn, data, watch);
@@ -368,7 +352,7 @@ int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch
 
 int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
 {
-	char path[PATH_SIZE];
+	char path[XEN_PATH_SIZE];
 
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
 	return watch_new(xen_of(hv), path, fn, data, watch);
@@ -376,7 +360,7 @@ int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch 
 
 int xen_watch_domid(struct xen_hv *xen, hv_watch_fn *fn, void *data, struct hv_watch **watch)
 {
-	return watch_new(xen, DOMID_NODE, fn, data, watch);
+	return watch_new(xen, XEN_DOMID_NODE, fn, data, watch);
 }
 
 void xen_watch_free(struct hv_watch *base)
@@ -444,7 +428,7 @@ static void unmute_all(struct xen_hv *xen)
 static void collect(struct xen_hv *xen)
 {
 	for (int i = 0; i < SIVC_HV_BATCH; i++) {
-		char **event = xs_check_watch(xen->store);
+		char **event = xen_ask_event(xen->ask);
 		struct xen_watch *watch;
 
 		if (!event)
@@ -485,6 +469,18 @@ static void call_ready(struct xen_hv *xen)
 	}
 }
 
+/* What the request has done that nobody waited for is not known: all is to be made anew. */
+static bool is_late(struct xen_hv *xen)
+{
+	if (!xen_ask_late(xen->ask))
+		return false;
+	if (say_once(&xen->said_late))
+		hv_log(&xen->hv, LOG_NOTICE,
+			"the request that xenstore did not answer in time has ended: connecting "
+			"to it again");
+	return true;
+}
+
 int xen_dispatch(struct hv *hv)
 {
 	struct xen_hv *xen = xen_of(hv);
@@ -494,7 +490,7 @@ int xen_dispatch(struct hv *hv)
 		unmute_all(xen);
 	collect(xen);
 	call_ready(xen);
-	return hv_lost(hv) ? -ESTALE : 0;
+	return hv_lost(hv) || is_late(xen) ? -ESTALE : 0;
 }
 
 int xen_fd(const struct hv *hv)
@@ -506,19 +502,23 @@ int xen_fd(const struct hv *hv)
  * Names.
  */
 
-/* One entry of the directory of names; false if it is not as the registry writes them. */
-static bool name_read(struct xen_hv *xen, const char *entry, struct hv_name *name)
+/* One entry of the directory of names: 1, or 0 if it is not as the registry writes them, or is gone
+ * by now. */
+static int name_read(struct xen_hv *xen, const char *entry, struct hv_name *name)
 {
-	char path[PATH_SIZE], *text;
+	char path[XEN_PATH_SIZE], *text;
 	unsigned int length;
 	bool valid;
+	int r;
 
 	if (!parse_domid(entry, &name->domid))
-		return false;
+		return 0;
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR "/%u", xen->hv.domid, name->domid);
-	text = xs_read(xen->store, XBT_NULL, path, &length);
-	if (!text)
-		return false;
+	r = xen_ask_read(xen->ask, path, &text, &length);
+	if (r == -ENOENT || r == -EACCES)
+		return 0;
+	if (r < 0)
+		return store_failed(xen, path, r);
 	valid = length <= HV_NAME_MAX && strlen(text) == length && hv_name_valid(text);
 	if (valid)
 		memcpy(name->name, text, length + 1);
@@ -526,35 +526,46 @@ static bool name_read(struct xen_hv *xen, const char *entry, struct hv_name *nam
 	return valid;
 }
 
+/* All of them or an error: a domain whose name is not there loses what the name permits. */
+static int names_read(
+	struct xen_hv *xen, char *const *entries, unsigned int count, struct hv_name *names)
+{
+	int n = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		int r = name_read(xen, entries[i], &names[n]);
+
+		if (r < 0)
+			return r;
+		n += r;
+	}
+	return n;
+}
+
 int xen_names(struct hv *hv, struct hv_name **out)
 {
 	struct xen_hv *xen = xen_of(hv);
-	char path[PATH_SIZE], **entries;
+	char path[XEN_PATH_SIZE], **entries = NULL;
 	struct hv_name *names = NULL;
 	unsigned int count = 0;
-	int n = 0;
+	int n;
 
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
-	entries = xs_directory(xen->store, XBT_NULL, path, &count);
-	if (!entries && errno != ENOENT && errno != EACCES)
-		return store_failed(xen, path, errno);
-	if (!entries)
-		count = 0;
+	n = xen_ask_list(xen->ask, path, &entries, &count);
+	if (n < 0 && n != -ENOENT && n != -EACCES)
+		return store_failed(xen, path, n);
+	n = 0;
 	if (count > 0) {
 		names = calloc(count, sizeof(*names));
-		if (!names) {
-			free(entries);
-			return -ENOMEM;
-		}
+		n = names ? names_read(xen, entries, count, names) : -ENOMEM;
 	}
-	for (unsigned int i = 0; i < count; i++)
-		n += name_read(xen, entries[i], &names[n]);
 	free(entries);
-	if (n == 0) {
+	if (n <= 0) {
 		free(names);
 		names = NULL;
 	}
-	*out = names;
+	if (n >= 0)
+		*out = names;
 	return n;
 }
 
@@ -583,13 +594,14 @@ int xen_domains(struct hv *hv, uint16_t **out)
  * Opening and closing.
  */
 
-int xen_store_domid(struct xs_handle *store, uint16_t *domid)
+int xen_store_domid(struct xen_ask *ask, uint16_t *domid)
 {
-	char *text = xs_read(store, XBT_NULL, DOMID_NODE, NULL);
-	int r = 0;
+	unsigned int length;
+	char *text;
+	int r = xen_ask_read(ask, XEN_DOMID_NODE, &text, &length);
 
-	if (!text)
-		return -errno;
+	if (r < 0)
+		return r;
 	if (!parse_domid(text, domid))
 		r = -EINVAL;
 	free(text);
@@ -612,18 +624,20 @@ static bool on_xen(void)
 
 static int no_store(const struct hv *hv, int error)
 {
+	if (error == -ETIMEDOUT) /* it has been said why */
+		return -EIO;
 	if (!on_xen())
 		hv_log(hv, LOG_ERR,
 			"this machine is no domain of Xen (/sys/hypervisor/type does not say xen): "
 			"use the local backend");
-	else if (error == EACCES || error == EPERM)
+	else if (error == -EACCES || error == -EPERM)
 		hv_log(hv, LOG_ERR, "may not open xenstore: run as root");
 	else
 		hv_log(hv, LOG_ERR,
 			"xenstore does not answer (%s): in dom0 xenstored must run; elsewhere "
 			"/dev/xen/xenbus must exist",
-			strerror(error));
-	return -error;
+			strerror(-error));
+	return error;
 }
 
 static int epoll_add(int epoll, int fd)
@@ -635,19 +649,19 @@ static int epoll_add(int epoll, int fd)
 
 int xen_store_open(struct xen_hv *xen)
 {
-	int r, watch_fd;
+	int r, events;
 
-	xen->store = xs_open(0);
-	if (!xen->store)
-		return no_store(&xen->hv, errno);
-	r = xen_store_domid(xen->store, &xen->hv.domid);
+	r = xen_ask_open(&xen->hv, xen->store_limit, &xen->ask);
+	if (r == 0)
+		r = xen_store_domid(xen->ask, &xen->hv.domid);
 	if (r < 0)
-		return no_store(&xen->hv, -r);
-	watch_fd = xs_fileno(xen->store);
+		return no_store(&xen->hv, r);
+	events = xen_ask_events_fd(xen->ask);
 	xen->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	xen->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (watch_fd < 0 || xen->timer < 0 || xen->epoll < 0 ||
-		epoll_add(xen->epoll, watch_fd) < 0 || epoll_add(xen->epoll, xen->timer) < 0) {
+	if (events < 0 || xen->timer < 0 || xen->epoll < 0 || epoll_add(xen->epoll, events) < 0 ||
+		epoll_add(xen->epoll, xen_ask_late_fd(xen->ask)) < 0 ||
+		epoll_add(xen->epoll, xen->timer) < 0) {
 		r = -errno;
 		hv_log(&xen->hv, LOG_ERR, "cannot watch xenstore: %s", strerror(-r));
 	}
@@ -660,19 +674,20 @@ void xen_store_close(struct xen_hv *xen)
 		close(xen->epoll);
 	if (xen->timer >= 0)
 		close(xen->timer);
-	xs_close(xen->store);
+	xen_ask_close(xen->ask);
 }
 
-bool hv_xen_present(void)
+bool hv_xen_present(const struct hv *hv)
 {
-	struct xs_handle *store;
+	struct xen_ask *ask = NULL;
 	uint16_t domid;
-	bool present;
+	int r;
 
 	if (access("/dev/xen", F_OK) < 0 && access("/proc/xen", F_OK) < 0)
 		return false;
-	store = xs_open(0);
-	present = store && xen_store_domid(store, &domid) == 0;
-	xs_close(store);
-	return present;
+	r = xen_ask_open(hv, XEN_STORE_LIMIT_MS, &ask);
+	if (r == 0)
+		r = xen_store_domid(ask, &domid);
+	xen_ask_close(ask);
+	return r == 0 || r == -ETIMEDOUT;
 }
