@@ -714,7 +714,7 @@ static int fake_dispatch(struct hv *hv)
 	struct fake_watch *w;
 
 	enter(hv, FAKE_STORE_DISPATCH);
-	set_readable(((struct fake_hv *)hv)->fd, false);
+	set_readable(((struct fake_hv *)hv)->fd, ((struct fake_hv *)hv)->late);
 	TAILQ_FOREACH (w, &world.watches, link) {
 		w->due = w->watch.hv == hv && w->fired;
 		if (w->due)

@@ -25,6 +25,10 @@ declare -gA job_pid=()
 mounted=()
 
 teardown() {
+  take_away
+}
+
+take_away() {
   local name domain bad=0
   for name in "${!job_pid[@]}"; do
     kill "${job_pid[$name]}" 2>/dev/null || :
@@ -120,6 +124,12 @@ work() {
 # counter N NAME: the sum of a counter of sivcfs.
 counter() {
   in_domain "$1" "awk '/^$2[{ ]/ { n += \$2 } END { print n + 0 }' /sivc/stats"
+}
+
+# quiet_kernel N: the kernel of that domain has not complained.
+quiet_kernel() {
+  run in_domain "$1" "dmesg | grep -E 'BUG|Oops|WARNING|blocked for more than|refusing to freeze'"
+  same "$output" ""
 }
 
 # results FILE: where a line of a result is added to; they are kept after the run.

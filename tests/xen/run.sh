@@ -17,6 +17,7 @@
 #   freeze    a process in a request of FUSE keeps Linux from being saved, with sivcfs or without
 #   endings   domains that are destroyed
 #   kernels   no domain's kernel has complained
+#   xenstored  dom0's xenstored is stopped, and killed
 #
 # Guests 1 and 2 are PV, guest 3 is PVH.
 #
@@ -34,7 +35,7 @@ repo=${xen%/tests/xen}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-all_parts=(fs seam messages hostile flood transfer limits restart freeze endings kernels)
+all_parts=(fs seam messages hostile flood transfer limits restart freeze endings kernels xenstored)
 guests=3 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
 # What the part beside the lab was told, the one in it is told by the environment.
@@ -54,7 +55,7 @@ while (($#)); do
   esac
   shift
 done
-((${#chosen[@]})) || chosen=(fs messages hostile flood transfer limits restart endings kernels)
+((${#chosen[@]})) || chosen=(fs messages hostile flood transfer limits restart endings kernels xenstored)
 parts=()
 for part in "${all_parts[@]}"; do
   [[ " ${chosen[*]} " != *" $part "* ]] || parts+=("$part")
