@@ -81,8 +81,8 @@ struct hv_watch {
  * `base` and copy, so that they can log from the start. */
 int hv_local_open(const struct hv_config *config, const struct hv *base, struct hv **hv);
 int hv_xen_open(const struct hv_config *config, const struct hv *base, struct hv **hv);
-/* /dev/xen is there, and xenstore does not refuse to answer; that it does not answer in time is said
- * in the log of `base`. */
+/* /dev/xen is there, and xenstore does not refuse to answer; that it does not answer in time is
+ * said in the log of `base`. */
 bool hv_xen_present(const struct hv *base);
 
 #endif

@@ -9,8 +9,9 @@
  * was.  Zeros are no valid page and no valid frame: what the code above the seam makes of them is
  * that the peer has broken the protocol, if hv_lost() does not say that it was no peer's doing.
  *
- * This is state of the process, not of a struct hv: there is one signal handler a process.  It is installed once and stays.  Faults elsewhere go to whoever had the signal
- * before, or end the process as they would have.
+ * This is state of the process, not of a struct hv: there is one signal handler a process.  It is
+ * installed once and stays.  Faults elsewhere go to whoever had the signal before, or end the
+ * process as they would have.
  *
  * The registry is read by the handler, so it is made of atomics, has no lock, and its chunks are
  * never freed (they hold as many mappings as there ever were at once).  Several threads, each with

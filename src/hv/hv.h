@@ -147,10 +147,11 @@ void hv_watch_free(struct hv_watch *watch); /* NULL is fine; cancels what it has
 /*
  * Readable when hv_dispatch has something to do.
  *
- * hv_dispatch: -ESTALE, from then on, when all of this is to be made anew: free all of it, close, and
- * open again.  Either this domain was saved and restored (hv_lost): it has another id, and nothing
- * made from this struct hv works any more.  Or the store has answered too late: what is in it and
- * which watches are set is not known, and it takes no more requests; all else works as before.
+ * hv_dispatch: -ESTALE, from then on, when all of this is to be made anew: free all of it, close,
+ * and open again.  Either this domain was saved and restored (hv_lost): it has another id, and
+ * nothing made from this struct hv works any more.  Or the store has answered too late: what is in
+ * it and which watches are set is not known, and it takes no more requests; all else works as
+ * before.
  *
  * What was mapped from other domains reads as zeros after a restore, also before anything here has
  * noticed it.  Therefore ask hv_lost(), after it was read, before a peer is held to what it says.
