@@ -25,7 +25,7 @@
  *	-EAGAIN	  it would have to wait
  *	-ENOENT	  no domain has this number or name
  *	-ENOSPC	  no grants, event channels or store nodes are left (the log names the limit)
- *	-EIO	  xenstore does not answer, or the connection to it is lost (the log says which)
+ *	-EIO	  xenstore does not answer, or the connection to it is lost (the log said which)
  *
  * Nothing here prints: what is worth saying goes to the log callback.  Not thread-safe: a struct
  * sivc and all that was made from it belong to one thread.  Nothing here survives fork(2).

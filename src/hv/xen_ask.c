@@ -74,16 +74,15 @@ struct xen_ask {
 	int fd;              /* readable: LATE */
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* of all below */
-	pthread_cond_t
-		changed; /* the state, or that it is closed; only one of the two ever waits */
+	/* Under the lock.  Only one of the two ever waits for `changed`. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
 	enum state state;
 	bool closed;
 	bool orphan; /* closed by an asker that could not wait: the thread frees all */
 
-	/* The thread's while it is ASKED or GIVEN_UP, else the asker's. */
-	struct xs_handle *store;
-	struct request request;
+	struct xs_handle *store; /* set by the first request; libxenstore has locks of its own */
+	struct request request;  /* the thread's while it is ASKED or GIVEN_UP, else the asker's */
 };
 
 /*
