@@ -1,20 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * restless.c: a receiver whose page changes between any two looks at it, and a sender that waits.
+ * restless.c: a receiver whose page changes between any two looks at it, and a sender that waits,
+ * or cannot.
  *
  * The real libsivc with shared_hook.h in the place of shared.h.  The page is always settled when it
  * is copied, and always another one when it is asked whether it has changed: the worst that a
  * hostile owner can do with perfect timing.  The sender's process must go on with its other work.
+ * Or its owner has lost the processor in the middle of a change, for as many looks as a test says.
+ *
+ * What is counted is loads of shared memory, which do not depend on the machine.
  */
 #include "../unit/test_hostile.h"
 
-#define LOADS_MAX 10000000ul /* in one call; a hang has no end */
-#define LINES_MAX 10         /* in the log */
+#include <limits.h>
+
+#define LOADS_MAX   10000  /* in one call: a hundred changes, each followed */
+#define LOADS_LEFT  100    /* in one call, of a page that is left alone */
+#define LOADS_DOUBT 200000 /* in one call, of one that does not settle */
+#define LOADS_HANG  10000000ul
+#define LINES_MAX   10 /* in the log */
 
 static struct {
 	const struct sivc_page *page; /* the attacker's; NULL: it rests */
-	enum { ASKED, COPYING, COPIED } next;
+	bool copied;                  /* what it permits, since the last look at its seq */
 	uint32_t seq;
+	bool changing; /* instead: the next look finds it as it was, then it is being changed */
+	unsigned long change; /* for so many looks; then it is done */
+	unsigned long looks;
+
 	unsigned long loads;
 } restless;
 
@@ -23,36 +36,43 @@ void hook_store(void *p, size_t size, uint64_t value);
 void hook_copy(void *to, const void *from, size_t size);
 void hook_barrier(void);
 
-/* The load that asks whether it has changed, and the two around a copy, take turns. */
+/* The look after a copy finds the page as it was; each other one finds another page. */
 static uint32_t next_seq(void)
 {
-	switch (restless.next) {
-	case ASKED:
+	if (!restless.copied)
 		restless.seq += 2;
-		restless.next = COPYING;
-		break;
-	case COPYING:
-		restless.next = COPIED;
-		break;
-	case COPIED:
-		restless.next = ASKED;
-		break;
-	}
+	restless.copied = false;
 	return restless.seq;
+}
+
+static uint32_t changing_seq(uint32_t seq)
+{
+	if (restless.looks++ == 0)
+		return seq;
+	return restless.looks <= restless.change ? seq + 1 : seq + 2;
+}
+
+static bool is_of_page(const void *p, const void *field)
+{
+	return fake_physical(p) == fake_physical(field);
 }
 
 uint64_t hook_load(const void *p, size_t size)
 {
 	uint64_t value = 0;
 
-	if (++restless.loads > LOADS_MAX) {
+	if (++restless.loads > LOADS_HANG) {
 		printf("# it does not end\n");
 		exit(EXIT_FAILURE);
 	}
 	memcpy(&value, p, size);
-	if (restless.page && fake_physical(p) == fake_physical(&restless.page->seq))
-		return next_seq();
-	return value;
+	if (!restless.page)
+		return value;
+	if (is_of_page(p, &restless.page->final_nonce))
+		restless.copied = true;
+	if (!is_of_page(p, &restless.page->seq))
+		return value;
+	return restless.changing ? changing_seq((uint32_t)value) : next_seq();
 }
 
 void hook_store(void *p, size_t size, uint64_t value)
@@ -75,34 +95,147 @@ static void on_done(struct sivc_sending *sending, int error)
 	(void)error;
 }
 
-static bool goes_on(void)
+/* A full ring, and a page that does not rest from now on. */
+static bool scene_restless(struct scene *s)
+{
+	scene_open(s);
+	attacker_serve(&s->x, VICTIM);
+	while (send_bytes(&s->victim, ATTACKER, "message", 8) == 0)
+		;
+	restless.seq = s->x.seq;
+	restless.page = s->x.page;
+	return true;
+}
+
+/* How many loads it took since the last time. */
+static unsigned long loads(void)
+{
+	unsigned long n = restless.loads;
+
+	restless.loads = 0;
+	return n;
+}
+
+static bool left_alone(struct scene *s)
+{
+	loads();
+	for (int i = 0; i < 100; i++) {
+		hv_port_notify(s->x.port);
+		sivc_dispatch(s->victim.sivc);
+		CHECK_IS(send_bytes(&s->victim, ATTACKER, "message", 8), -EPROTO);
+		CHECK(loads() <= LOADS_LEFT);
+		CHECK(others_go_on(s));
+		loads();
+	}
+	CHECK(s->victim.warnings <= LINES_MAX);
+	return true;
+}
+
+/* It says something sensible again, of a new ring, in which there is room. */
+static void makes_sense(struct attacker *x)
+{
+	restless.page = NULL;
+	x->seq = restless.seq;
+	x->ring_nonce++;
+	x->ctl->prod = 0;
+	x->page->cons = 0;
+	attacker_permit(x);
+}
+
+/* Nobody looks at it for a second, whatever it says then; afterwards it is what it says. */
+static bool left_for_a_second(struct scene *s)
+{
+	CHECK(left_alone(s));
+	makes_sense(&s->x);
+	CHECK_IS(send_bytes(&s->victim, ATTACKER, "message", 8), -EPROTO);
+	house_live(&s->victim, 1100);
+	CHECK_IS(send_bytes(&s->victim, ATTACKER, "message", 8), 0);
+	scene_close(s);
+	return true;
+}
+
+static bool while_one_waits(void)
 {
 	struct iovec message = {(void *)(uintptr_t) "message", 8};
 	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_done};
 	struct scene s;
 
-	scene_open(&s);
-	attacker_serve(&s.x, VICTIM);
-	while (send_bytes(&s.victim, ATTACKER, "message", 8) == 0)
-		;
-	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
-	restless.seq = s.x.seq;
-	restless.page = s.x.page;
-	for (int i = 0; i < 100; i++) {
-		restless.loads = 0;
-		hv_port_notify(s.x.port);
-		sivc_dispatch(s.victim.sivc);
-		CHECK(others_go_on(&s));
-		send_bytes(&s.victim, ATTACKER, "message", 8);
-	}
-	CHECK(s.victim.warnings <= LINES_MAX);
+	CHECK(scene_restless(&s));
 	restless.page = NULL;
+	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
+	restless.page = s.x.page;
+	loads();
+	hv_port_notify(s.x.port);
+	sivc_dispatch(s.victim.sivc);
+	printf("# %lu loads\n", restless.loads);
+	CHECK(loads() <= LOADS_MAX);
+	return left_for_a_second(&s);
+}
+
+static bool while_one_comes(void)
+{
+	struct iovec message = {(void *)(uintptr_t) "message", 8};
+	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_done};
+	struct scene s;
+
+	CHECK(scene_restless(&s));
+	loads();
+	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EPROTO);
+	printf("# %lu loads\n", restless.loads);
+	CHECK(loads() <= LOADS_MAX);
+	return left_for_a_second(&s);
+}
+
+/* Its owner begins a change when a message is out that cannot wait, and loses its processor. */
+static int send_in_doubt(struct scene *s, unsigned long change)
+{
+	int r;
+
+	scene_open(s);
+	attacker_serve(&s->x, VICTIM);
+	if (send_bytes(&s->victim, ATTACKER, "message", 8) < 0)
+		abort();
+	restless.changing = true;
+	restless.change = change;
+	restless.page = s->x.page;
+	loads();
+	r = send_bytes(&s->victim, ATTACKER, "message", 8);
+	restless.page = NULL;
+	return r;
+}
+
+/* It is back soon: the sender is told what became of the message. */
+static bool doubt_that_ends(void)
+{
+	struct scene s;
+
+	CHECK_IS(send_in_doubt(&s, 1000), 0);
+	CHECK_IS(s.x.ctl->prod, 2 * ring_span(8));
+	scene_close(&s);
+	return true;
+}
+
+static bool doubt_without_an_end(void)
+{
+	struct scene s;
+	int r = send_in_doubt(&s, ULONG_MAX);
+
+	CHECK(r == -EACCES || r == -EPROTO); /* the latter, if that took a second */
+	printf("# %lu loads\n", restless.loads);
+	CHECK(loads() <= LOADS_DOUBT);
+	CHECK(others_go_on(&s));
 	scene_close(&s);
 	return true;
 }
 
 int main(void)
 {
-	holds("a page that changes between any two looks holds nobody up", goes_on);
+	holds("a page that changes between any two looks holds nobody up who waits, and is left "
+	      "alone for a second",
+		while_one_waits);
+	holds("nor who comes to send", while_one_comes);
+	holds("who cannot wait is told what became of a message although the page changed then",
+		doubt_that_ends);
+	holds("but waits for no change that does not end", doubt_without_an_end);
 	return done_testing();
 }

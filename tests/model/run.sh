@@ -86,11 +86,21 @@ broken_every() { # name, file, change
   finds timeout 600 "$dir/$1/every"
 }
 
+build_restless() { # directory with the sources, program
+  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$1" -I "$repo/tests/unit" "${include[@]}" \
+    "$model/restless.c" "$1"/*.c "$repo/src/hv/hv.c" -o "$2"
+}
+
 test_restless() {
-  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$core" -I "$repo/tests/unit" "${include[@]}" \
-    "$model/restless.c" "$core"/*.c "$repo/src/hv/hv.c" -o "$dir/restless"
-  "$dir/restless" | grep '^#'
+  build_restless "$core" "$dir/restless"
+  "$dir/restless" | sed 's/^/# /'
   return "${PIPESTATUS[0]}"
+}
+
+broken_restless() { # name, file, change
+  change "$dir/$1" "$2" "$3"
+  build_restless "$dir/$1" "$dir/$1/restless"
+  finds timeout 600 "$dir/$1/restless"
 }
 
 test_interleave() { # scenario
@@ -152,7 +162,7 @@ check() { # sentence, command...
 build_objects
 
 check 'for every content of shared memory, ring and page stay within their memory, and end' test_every
-check 'a page that changes between any two looks at it holds nobody up' test_restless
+check 'a page that changes between any two looks, or is long in changing, holds nobody up' test_restless
 check 'spin: no wake-up is lost, and a message went if and only if it arrived' test_spin plain
 check 'spin: nor when a sender is killed' test_spin crash -DCRASH
 check 'spin: a sender that writes anything does not keep its receiver' test_spin hostile_s -DHOSTILE_S
@@ -179,6 +189,18 @@ check 'found: the sender'\''s index is not compared' broken_every no_prod ring.c
   's/prod - rx->cons > rx->size || //'
 check 'found: what is kept of a ring goes beyond its end' broken_every copy_end ring.c \
   '/^void ring_rx_copy/,/^}/s/rx->size - at < left ? rx->size - at : left/left/'
+check 'found: a sender that waits follows a page for ever' broken_restless follow_waiting outbound.c \
+  's/if (++changes > CHANGES_MAX)/if (false)/'
+check 'found: one that comes follows it for ever' broken_restless follow_coming outbound.c \
+  's/changes < CHANGES_MAX ? send_now(out, s) : receiver_shun(out)/send_now(out, s)/'
+check 'found: a page that does not rest is not left alone' broken_restless not_shunned outbound.c \
+  's/^#define SHUNNED_MS .*/#define SHUNNED_MS 0/'
+check 'found: nor looked at again later' broken_restless shunned outbound.c \
+  's/loop_now() < out->shunned/true/'
+check 'found: who cannot wait does not wait for a change to end' broken_restless no_doubt outbound.c \
+  's/^#define DOUBT_TRIES .*/#define DOUBT_TRIES 1/'
+check 'found: or waits for ever' broken_restless doubt outbound.c \
+  's/^#define DOUBT_TRIES .*/#define DOUBT_TRIES 100000000/'
 
 two='five messages through a ring of two'
 small='three small messages'
