@@ -5,6 +5,8 @@
  */
 #include "test_hostile.h"
 
+#include <limits.h>
+
 /* The victim's answer to what is in the attacker's ring now. */
 static ssize_t look(struct scene *s)
 {
@@ -465,6 +467,54 @@ static bool many_pieces(void)
 	return true;
 }
 
+/*
+ * A ring of a thousand turns, all of them pieces of one message that goes on and on.  Whoever looks
+ * what there is takes a few turns, and then this process does what else it has to do.
+ */
+#define TURN_BYTES 512u /* 64 pieces */
+
+static bool scene_pieces(struct scene *s)
+{
+	CHECK(scene_link_ring(s, LARGE_RING));
+	for (uint32_t i = 0; i < LARGE_RING / ring_span(8); i++)
+		attacker_put(&s->x, 8, i == 0 ? SIVC_FRAME_FIRST : 0, "12345678", 8);
+	attacker_publish(&s->x);
+	return true;
+}
+
+static bool took_a_few_turns(const struct scene *s)
+{
+	const struct inbound *in = inbound_find(s->victim.ep, ATTACKER);
+
+	CHECK(in->partial);
+	printf("# %u turns\n", in->partial->length / TURN_BYTES);
+	CHECK(in->partial->length > TURN_BYTES && in->partial->length <= 20 * TURN_BYTES);
+	return true;
+}
+
+static bool many_turns(void)
+{
+	struct sivc_waiter own = {.fn = ignore}, any = {.fn = ignore};
+	struct scene s;
+
+	CHECK(scene_pieces(&s));
+	CHECK_IS(receive(&s.victim, SIVC_ANY, NULL, 0), -EAGAIN);
+	CHECK(took_a_few_turns(&s));
+	scene_close(&s);
+
+	CHECK(scene_pieces(&s));
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &any), 0);
+	sivc_dispatch(s.victim.sivc);
+	CHECK(took_a_few_turns(&s));
+	scene_close(&s);
+
+	CHECK(scene_pieces(&s));
+	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &own), 0);
+	CHECK(took_a_few_turns(&s));
+	scene_close(&s);
+	return true;
+}
+
 /* It has always something; another one, that slept, gets its turn all the same. */
 static bool always_ready(void)
 {
@@ -555,6 +605,128 @@ static bool unwanted_message_while_spinning(void)
 		sivc_wait(s.victim.sivc, 1);
 	CHECK(!waiter.list);
 	scene_close(&s);
+	return true;
+}
+
+static void count_call(void *data)
+{
+	++*(int *)data;
+}
+
+/*
+ * Each time that we look out it has sent one more message, so that nothing is ever waited for. What
+ * else this process waits for (the requests of its users, say) is looked at all the same.
+ */
+static bool message_by_looking_out(struct scene *s, struct sivc_waiter *waiter)
+{
+	attacker_send(&s->x, "message", 8);
+	for (int i = 0; i < 2 && waiter->list; i++) /* the first may have found something else */
+		sivc_wait(s->victim.sivc, 1000);
+	CHECK(!waiter->list);
+	CHECK_IS(receive(&s->victim, ATTACKER, NULL, 0), 8);
+	CHECK_IS(sivc_wait_receive(s->victim.ep, SIVC_ANY, waiter), 0);
+	return true;
+}
+
+static bool always_something_while_spinning(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	int calls = 0, pipes[2], n;
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(pipe(pipes), 0);
+	CHECK_IS(write(pipes[1], "x", 1), 1);
+	s.victim.sivc->may_spin = true;
+	s.victim.sivc->spin = 50;
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	house_run(&s.victim);
+	CHECK(message_by_looking_out(&s, &waiter)); /* it slept, and was woken; not again */
+	CHECK_IS(sivc_add_fd(s.victim.sivc, pipes[0], POLLIN, count_call, &calls), 0);
+	for (n = 0; n < 1000 && calls == 0; n++)
+		CHECK(message_by_looking_out(&s, &waiter));
+	printf("# after %d messages\n", n);
+	CHECK(n > 1 && n <= 40);
+	scene_close(&s);
+	return true;
+}
+
+/* Spinning has not paid, and is not done any more; then answers come at once, and that is seen. */
+static bool spins_again(void)
+{
+	struct sivc_waiter waiter = {.fn = ignore};
+	int calls = 0, pipes[2];
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	CHECK_IS(pipe(pipes), 0);
+	s.victim.sivc->may_spin = true;
+	s.victim.sivc->spin = 10000;
+	s.victim.sivc->spin_now = 0;
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(sivc_add_fd(s.victim.sivc, pipes[0], POLLIN, count_call, &calls), 0);
+	CHECK_IS(write(pipes[1], "x", 1), 1);
+	for (int i = 0; i < 40; i++)
+		sivc_wait(s.victim.sivc, 1000);
+	CHECK_IS(calls, 40);
+	CHECK(s.victim.sivc->spin_now > 0);
+	sivc_wait_cancel(&waiter);
+	scene_close(&s);
+	return true;
+}
+
+/*
+ * What it is for: a message of many pieces, between two who look out for each other.  Returns how
+ * many signals they sent each other for it.
+ */
+static void look_once(struct house *house)
+{
+	loop_run(&house->sivc->loop, 0);
+	if (house->sivc->may_spin)
+		endpoint_look_out(house->ep);
+	else
+		sivc_dispatch(house->sivc);
+}
+
+static void on_sent(struct sivc_sending *sending, int error)
+{
+	(void)sending;
+	(void)error;
+}
+
+static unsigned long signals_for_a_message(bool may_spin)
+{
+	static char bytes[MAX_MSG];
+	struct iovec message = {bytes, MAX_MSG};
+	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_sent};
+	struct sivc_waiter waiter = {.fn = ignore};
+	unsigned long signals;
+	struct scene s;
+
+	scene_open_ring(&s, SIVC_RING_MIN);
+	s.victim.sivc->may_spin = s.friend.sivc->may_spin = may_spin;
+	s.victim.sivc->spin = s.friend.sivc->spin = 0;
+	if (sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter) < 0 ||
+		sivc_send_start(s.friend.ep, VICTIM, &sending) != -EINPROGRESS)
+		abort();
+	for (int i = 0; i < 1000 && (waiter.list || sending.outbound); i++) {
+		look_once(&s.victim);
+		look_once(&s.friend);
+	}
+	signals = fake.calls[FAKE_NOTIFY];
+	printf("# %lu signals\n", signals);
+	if (receive(&s.victim, FRIEND, bytes, sizeof(bytes)) != MAX_MSG)
+		signals = ULONG_MAX;
+	scene_close(&s);
+	return signals;
+}
+
+static bool long_message_without_signals(void)
+{
+	unsigned long asleep = signals_for_a_message(false);
+
+	CHECK(asleep >= MAX_MSG / SIVC_RING_MIN && asleep < ULONG_MAX);
+	CHECK(signals_for_a_message(true) <= 2);
 	return true;
 }
 
@@ -711,6 +883,33 @@ static bool memory_is_bounded(void)
 	return true;
 }
 
+/* It comes and goes as fast as it can, under a name that a rule is about. */
+static bool names_change_all_the_time(void)
+{
+	uint64_t start;
+	unsigned long before;
+	struct scene s;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, true), 0);
+	before = fake.calls[FAKE_NAMES];
+	start = now_ms();
+	while (now_ms() - start < 100) {
+		fake_name_set("mallory", -1);
+		sivc_dispatch(s.victim.sivc);
+		fake_name_set("mallory", ATTACKER);
+		sivc_dispatch(s.victim.sivc);
+	}
+	printf("# the names were read %lu times in %llu ms\n", fake.calls[FAKE_NAMES] - before,
+		(unsigned long long)(now_ms() - start));
+	CHECK(fake.calls[FAKE_NAMES] - before <= 2 + (now_ms() - start) / 20);
+	house_live(&s.victim, 60);
+	CHECK(sivc_permitted(s.victim.ep, ATTACKER)); /* what they are in the end */
+	scene_close(&s);
+	return true;
+}
+
 int main(void)
 {
 	holds("an index beyond the ring is a breach", index_too_far);
@@ -741,14 +940,24 @@ int main(void)
 	holds("nor do they keep the process busy while a reader waits",
 		messages_that_never_end_with_a_reader);
 	holds("a message in a thousand pieces is taken a few of them at a time", many_pieces);
+	holds("a ring full of pieces is looked at for a few turns at a time, by who looks and who "
+	      "waits",
+		many_turns);
 	holds("one that has always something keeps no other asleep", always_ready);
 	holds("two such senders, each with a reader, hold nobody up", two_that_never_end);
 	holds("an unwanted message keeps nobody from another who spins",
 		unwanted_message_while_spinning);
+	holds("who always has something keeps us from nothing else while we spin",
+		always_something_while_spinning);
+	holds("spinning that did not pay is tried again", spins_again);
+	holds("a message of many pieces takes no signal for each while both look out for it",
+		long_message_without_signals);
 	holds("who sends a long message in crumbs is not waited for awake", crumbs_of_a_message);
 	holds("memory that is rewritten while it is read does no harm",
 		scribbled_upon_while_it_is_read);
 	holds("a reader that waits for a domain is told of its breach", waiting_reader_is_told);
 	holds("what a domain that comes and goes can make us keep is bounded", memory_is_bounded);
+	holds("names that change all the time are looked at now and then",
+		names_change_all_the_time);
 	return done_testing();
 }
