@@ -708,6 +708,90 @@ static void test_hostile_files(void)
 	hv_close(b);
 }
 
+/*
+ * What is in domain 1's directory is domain 1's own: another user's things there are not used, nor
+ * those that have another name elsewhere.
+ */
+static void refused_from_others(
+	const char *what, const char *file, int (*use)(struct hv *hv), int error, struct hv *b)
+{
+	const char *alias = path("alias");
+
+	is(use(b), 0, what);
+	if (lchown(file, NOBODY, NOBODY))
+		return;
+	is(use(b), error, "but not another user's");
+	if (lchown(file, 0, 0) || linkat(AT_FDCWD, file, AT_FDCWD, alias, 0))
+		return;
+	is(use(b), error, "nor one that has another name");
+	unlink(alias);
+	is(use(b), 0, "and again when it is as it was");
+}
+
+static int use_page(struct hv *hv)
+{
+	uint32_t ref = 7;
+	void *memory;
+	int r = hv_map(hv, 1, 1, &ref, true, NULL, &memory);
+
+	if (r == 0)
+		hv_unmap(hv, memory, 1);
+	return r;
+}
+
+static int use_port(struct hv *hv)
+{
+	struct hv_events *events;
+	struct hv_port *port;
+	int calls = 0, r;
+
+	hv_events_new(hv, &events);
+	r = hv_port_bind(events, 1, 5, count_call, &calls, &port);
+	if (r == 0)
+		hv_port_free(port);
+	hv_events_free(events);
+	return r;
+}
+
+static int use_node(struct hv *hv)
+{
+	char value[SIVC_NODE_MAX];
+
+	return hv_node_read(hv, 1, "e", value, sizeof value);
+}
+
+static void test_foreign_owners(void)
+{
+	struct hv *b;
+	int page, alive;
+
+	if (geteuid() != 0) {
+		skip("files of other users", "not root");
+		return;
+	}
+	fresh_dir("owners");
+	b = domain(2);
+	mkdir(path("1"), 0755);
+	mkdir(path("1/0"), 0755);
+	mkdir(path("1/v1"), 0755);
+	mkdir(path("1/v1/e"), 0755);
+	page = open(path("1/0/7.2.rw"), O_CREAT | O_RDWR, 0600);
+	mkfifo(path("1/0/5.2.in"), 0600);
+	mkfifo(path("1/0/5.2.out"), 0600);
+	mkfifo(path("1/v1/e/alive"), 0600);
+	alive = open(path("1/v1/e/alive"), O_RDWR | O_NONBLOCK);
+	if (ftruncate(page, SIVC_PAGE_SIZE) || symlink("1 7 0000000000000001", path("1/v1/e/2")))
+		return;
+	refused_from_others("a page is mapped", path("1/0/7.2.rw"), use_page, -EINVAL, b);
+	refused_from_others("a port is bound", path("1/0/5.2.in"), use_port, -EINVAL, b);
+	refused_from_others("also by its other end", path("1/0/5.2.out"), use_port, -EINVAL, b);
+	refused_from_others("a node is read", path("1/v1/e/2"), use_node, -ENOENT, b);
+	refused_from_others("of who lives", path("1/v1/e/alive"), use_node, -ENOENT, b);
+	close(page);
+	close(alive);
+	hv_close(b);
+}
+
 /* Event channels. */
 
 struct channel {
@@ -786,6 +870,49 @@ static void test_masking(void)
 	hv_port_notify(c.pb);
 	ok(readable(hv_events_fd(c.at_a), SOON_MS), "a flood breaks nothing");
 	channel_deinit(&c);
+}
+
+/* Whoever shares a FIFO with us can take an event out of it when we have just been told of it. */
+static int thief_calls;
+
+static void steal_other(void *data)
+{
+	char byte;
+	int fd = open(data, O_RDONLY | O_NONBLOCK);
+
+	thief_calls++;
+	if (read(fd, &byte, 1) != 1 && errno != EAGAIN)
+		thief_calls = -1;
+	close(fd);
+}
+
+static int dispatch_stolen(int fd)
+{
+	char names[2][PATH_MAX];
+	struct hv *a = domain(1), *b = domain(2);
+	struct hv_events *at_a, *at_b;
+	struct hv_port *ours[2], *theirs[2];
+
+	(void)fd;
+	alarm(SOON_MS / 1000);
+	hv_events_new(a, &at_a);
+	hv_events_new(b, &at_b);
+	for (int i = 0; i < 2; i++) {
+		if (hv_port_alloc(at_a, 2, steal_other, names[!i], &ours[i]) < 0 ||
+			hv_port_bind(
+				at_b, 1, hv_port_number(ours[i]), count_call, NULL, &theirs[i]) < 0)
+			return 1;
+		strcpy(names[i], path("1/0/%" PRIu32 ".2.in", hv_port_number(ours[i])));
+		hv_port_notify(theirs[i]);
+	}
+	/* Both were reported; the first call takes the second one's event. */
+	return hv_events_dispatch(at_a) == 2 && thief_calls == 2 ? 0 : 1;
+}
+
+static void test_stolen_event(void)
+{
+	fresh_dir("stolen");
+	ok(child_says_yes(dispatch_stolen), "an event that somebody else takes holds nobody");
 }
 
 static void test_binding(void)
@@ -1586,8 +1713,10 @@ int main(void)
 	test_never_unmapped();
 	test_truncation();
 	test_hostile_files();
+	test_foreign_owners();
 	test_events();
 	test_masking();
+	test_stolen_event();
 	test_binding();
 	test_free_in_callback();
 	test_batch();
