@@ -823,6 +823,7 @@ static const struct hv_ops fake_ops = {
 int hv_local_open(const struct hv_config *config, const struct hv *base, struct hv **hv)
 {
 	struct fake_hv *f;
+	int r;
 
 	if (config->domid < 0 || config->domid > (int)SIVC_DOMID_MAX)
 		return -EINVAL;
@@ -830,6 +831,9 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 		return fake.open_error;
 	if (!world.all)
 		fake_reset();
+	r = enter(&(struct hv){.domid = (uint16_t)config->domid}, FAKE_OPEN);
+	if (r < 0)
+		return r;
 	f = zalloc(sizeof(*f));
 	f->hv = *base;
 	f->hv.ops = &fake_ops;

@@ -24,6 +24,7 @@
 
 enum fake_call {
 	/* Those that can fail, */
+	FAKE_OPEN,
 	FAKE_SHARE,
 	FAKE_MAP,
 	FAKE_EVENTS,

@@ -302,6 +302,7 @@ static bool allocation_failed(void)
 }
 
 static const char *const calls[FAKE_CALLS] = {
+	[FAKE_OPEN] = "open",
 	[FAKE_SHARE] = "share",
 	[FAKE_MAP] = "map",
 	[FAKE_EVENTS] = "events_new",
