@@ -136,6 +136,8 @@ const char *sivc_endpoint_name(const struct sivc_endpoint *endpoint);
  * the domains that no grants were left for (the log names them).
  * sivc_acl_read: *text is for the caller to free(); returns its length.  Written back with
  * `replace`, it gives the same table.
+ * A domain that was refused twice, and each time left messages that nobody has read, is permitted
+ * anew, but its sends fail with EACCES until those of the first time are read (the log says so).
  */
 int sivc_permit(struct sivc_endpoint *endpoint, uint16_t domid);
 int sivc_refuse(struct sivc_endpoint *endpoint, uint16_t domid);
