@@ -230,18 +230,25 @@ step_tsan() {
 
 # In the place of sivcfs is a script that runs it under valgrind.  That makes system calls which the
 # filter forbids; and how often a process runs (promise.bats) is no question there.
+#
+# sivcfs goes on after a fault that its handler has mended (guard.c).  For that valgrind must have all
+# registers right at each access to memory, which is an option of it; and 3.19 has the stack pointer
+# wrong in a function whose call it has followed while translating, so it must not follow any.
 step_valgrind() {
   need_packages valgrind
   one "it builds" build memcheck -Dseccomp=disabled
   mv "$work/memcheck/src/sivcfs" "$work/memcheck/src/sivcfs.real"
   cat > "$work/memcheck/src/sivcfs" << 'END'
 #!/bin/sh
-TMPDIR=/tmp exec valgrind --quiet --vex-iropt-register-updates=allregs-at-mem-access --leak-check=full --show-leak-kinds=definite,indirect,possible \
+TMPDIR=/tmp exec valgrind --quiet --vgdb=no \
+  --vex-iropt-register-updates=allregs-at-mem-access --vex-guest-chase=no \
+  --leak-check=full --show-leak-kinds=definite,indirect,possible \
   --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 \
   --log-file="${SIVC_REPORTS:-/tmp/valgrind}.%p" "$0.real" "$@"
 END
   chmod 0755 "$work/memcheck/src/sivcfs"
-  SIVC_SANITIZED=1 SIVC_RUNNING=/usr/libexec/valgrind/memcheck \
+  # A process takes a second to start.
+  SIVC_SANITIZED=1 BATS_TEST_TIMEOUT=900 SIVC_RUNNING=/usr/libexec/valgrind/memcheck \
     mount_tests memcheck "$tests"/fs/{load,promise,quickstart}.bats
 }
 

@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PID_TEXT_MAX 16 /* bytes, with newline and final NUL */
+#define PID_TEXT_MAX 16   /* bytes, with newline and final NUL */
+#define LOCK_MODE    0600 /* who may read a file can lock it against writers */
 
 static int lock_open(const char *name)
 {
@@ -22,10 +23,10 @@ static int lock_open(const char *name)
 		return -errno;
 	if (snprintf(path, sizeof(path), LOCK_DIR "/%s", name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, LOCK_MODE);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
 		close(fd);
 		return -EINVAL;
 	}

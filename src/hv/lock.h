@@ -7,8 +7,9 @@
  * that is unlinked while somebody else is about to lock it would give two holders.
  *
  * Whoever may write to LOCK_DIR could put there what they like: a link is not followed, and
- * nothing but a file is locked.  What is in the file is for people, and for the message of who
- * finds it locked.
+ * nothing but a file is locked, one that has no other name.  Whoever may read the file could hold
+ * a lock that keeps us out: nobody else may.  What is in it is for the message of who finds it
+ * locked.
  */
 #ifndef SIVC_HV_LOCK_H
 #define SIVC_HV_LOCK_H

@@ -189,7 +189,6 @@ unmount() {
 }
 
 @test "truncated and foreign contents of its own files make errors, not crashes" {
-  natively 'nothing goes on after a fault that a handler has mended'
   pair
   printf x > 2/peers/1
   # Everything in the directory that domain 1 has published is cut short or overwritten.

@@ -49,6 +49,7 @@ user_directory() {
 }
 
 @test "what unmounts keeps what it needs for that, and nothing of what others can reach" {
+  natively 'each process has descriptors of valgrind, too'
   start_domain 1
   local mounter
   mounter=$(mounter_of 1)
