@@ -4,15 +4,23 @@
 #if SIVC_HAVE_SECCOMP
 
 #include <errno.h>
+#include <linux/ioctl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The kinds (_IOC_TYPE) of <linux/fuse.h>, <xen/sys/gntalloc.h> and gntdev.h, <xen/sys/evtchn.h>.
+ */
+#define FUSE_IOCTLS   229
+#define GRANT_IOCTLS  'G'
+#define EVTCHN_IOCTLS 'E'
 
 static const int allowed[] = {
 	/* Descriptors: messages, the directory, devices. */
@@ -28,7 +36,6 @@ static const int allowed[] = {
 	SCMP_SYS(dup3),
 	SCMP_SYS(fcntl),
 	SCMP_SYS(fcntl64),
-	SCMP_SYS(ioctl),
 	SCMP_SYS(lseek),
 	SCMP_SYS(_llseek),
 	SCMP_SYS(pipe2),
@@ -136,7 +143,6 @@ static const int allowed[] = {
 	SCMP_SYS(getegid32),
 	SCMP_SYS(getrlimit),
 	SCMP_SYS(ugetrlimit),
-	SCMP_SYS(prlimit64),
 	SCMP_SYS(uname),
 	SCMP_SYS(sysinfo),
 	SCMP_SYS(getrandom),
@@ -258,6 +264,9 @@ struct condition {
 	{                                                                                          \
 		.arg = (number), .op = SCMP_CMP_MASKED_EQ, .datum_a = (mask), .datum_b = (value)   \
 	}
+#define OF_ITSELF MASKED(0, UINT32_MAX, 0)
+/* The kernel looks at 32 bits. */
+#define KIND_OF_IOCTL(kind) MASKED(1, _IOC_TYPEMASK << _IOC_TYPESHIFT, (kind) << _IOC_TYPESHIFT)
 #define KIND_OF_SOCKET(operator)                                                                   \
 	{                                                                                          \
 		.arg = 0, .op = (operator), .datum_a = AF_UNIX                                     \
@@ -277,6 +286,12 @@ static const struct condition conditions[] = {
 	{SCMP_SYS(mmap2), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
 	{SCMP_SYS(mprotect), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC, 0)},
 	{SCMP_SYS(mprotect), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
+	/* Its own limits: a limit of processor time would end another process of the same user. */
+	{SCMP_SYS(prlimit64), SCMP_ACT_ALLOW, OF_ITSELF},
+	/* Of FUSE and of Xen's devices.  What a terminal knows would type commands into it. */
+	{SCMP_SYS(ioctl), SCMP_ACT_ALLOW, KIND_OF_IOCTL(FUSE_IOCTLS)},
+	{SCMP_SYS(ioctl), SCMP_ACT_ALLOW, KIND_OF_IOCTL(GRANT_IOCTLS)},
+	{SCMP_SYS(ioctl), SCMP_ACT_ALLOW, KIND_OF_IOCTL(EVTCHN_IOCTLS)},
 	/* FIFOs are the local backend's event channels; there are no devices to be made. */
 	{SCMP_SYS(mknodat), SCMP_ACT_ALLOW, MASKED(2, S_IFMT, S_IFIFO)},
 };

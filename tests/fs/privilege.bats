@@ -126,6 +126,7 @@ user_directory() {
 }
 
 @test "started without standard input, output and error it opens nothing in their place" {
+  natively 'its log is in that place'
   mkdir 1
   limit bash -c '"$@" <&- >&- 2>&-' - "$sivcfs" local 1 -o dir=hv,domid=1
   local pid
