@@ -84,7 +84,9 @@ int local_entry_open(const struct local *local, const char *text, struct timespe
 	fd = local_open_fifo(local->dir_fd, text, O_RDONLY);
 	if (fd < 0)
 		return local_absent(fd) ? -ENOENT : fd;
-	if (local_fifo_alive(fd) && fstat(fd, &st) == 0 && same_owner(local, &st, entry.domid)) {
+	/* One FIFO under many names would be many processes for the price of one. */
+	if (local_fifo_alive(fd) && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
+		same_owner(local, &st, entry.domid)) {
 		*since = st.st_ctim;
 		return fd;
 	}

@@ -1509,7 +1509,13 @@ static void test_squatter(void)
 	mkfifo(path("3.0=db"), 0644);
 	fd = open(path("3.0=db"), O_RDWR | O_NONBLOCK);
 	ok(!has_name(b, "db", 3), "a name without a domain is none");
+	mkdir(path("3"), 0755);
+	ok(has_name(b, "db", 3), "with one it is");
+	is(link(path("3.0=db"), path("3.1=mail")), 0, "the same process enters a second time");
+	ok(!has_name(b, "mail", 3) && !has_name(b, "db", 3), "that is no process");
 	close(fd);
+	rmdir(path("3"));
+	unlink(path("3.1=mail"));
 	unlink(path("2.9=web"));
 	unlink(path("3.0=db"));
 	close(open(path("4.0=file"), O_CREAT | O_WRONLY, 0600));
