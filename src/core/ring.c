@@ -18,8 +18,13 @@
 
 #define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
 
-/* Who sleeps at a full ring is woken when this part of it is free: once for many messages. */
-#define WAKE_PART 2
+/*
+ * Who sleeps at a full ring, and has messages of less than this part of it, is woken for many of
+ * them at once.  Others are not: what they wait for is work enough.
+ */
+#define SMALL_PART 8
+#define WAKE_PART  2
+#define WAKE_MOST  32768u /* bytes */
 
 static uint32_t tx_used(const struct ring_tx *tx)
 {
@@ -100,13 +105,19 @@ bool ring_tx_publish(struct ring_tx *tx)
 	return ring_passes(old, tx->prod, shared_load(&tx->page->data_event));
 }
 
+static uint32_t worth_waking(const struct ring_tx *tx, uint32_t need)
+{
+	if (need >= tx->size / SMALL_PART)
+		return need;
+	return tx->size / WAKE_PART < WAKE_MOST ? tx->size / WAKE_PART : WAKE_MOST;
+}
+
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)
 {
-	uint32_t worth = tx->size / WAKE_PART > need ? tx->size / WAKE_PART : need;
 	int r;
 
 	/* Free is size - (prod - cons): so much is free when cons has passed this. */
-	shared_store(&tx->ctl->space_event, tx->prod + worth - tx->size - 1);
+	shared_store(&tx->ctl->space_event, tx->prod + worth_waking(tx, need) - tx->size - 1);
 	shared_barrier(); /* pairs with that of ring_rx_release */
 	r = tx_look(tx);
 	if (r < 0)

@@ -52,8 +52,8 @@ int ring_tx_room(struct ring_tx *tx, uint32_t enough, uint32_t *room);
 void ring_tx_put(struct ring_tx *tx, uint32_t flags, const void *bytes, uint32_t length);
 /* Publishes what was put, as one.  True: signal the receiver.  A full barrier. */
 bool ring_tx_publish(struct ring_tx *tx);
-/* Asks for a signal when `need` bytes are free, and half of the ring.  *sleep = false: they are now
- * (the `need` alone), do not sleep.  -EPROTO */
+/* Asks for a signal when `need` bytes are free, or, if they are few, room for many such messages.
+ * *sleep = false: `need` are free now, do not sleep.  -EPROTO */
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep);
 
 /* The receiver's end. */

@@ -151,6 +151,12 @@ static void test_wakeups(void)
 	ring_tx_publish(&p->tx);
 	ring_tx_sleep(&p->tx, SIZE - 16, &sleep);
 	is(read_until_woken(p), SIZE - 16, "one that needs more, when that is free");
+
+	while (put(p, bytes, 8))
+		;
+	ring_tx_publish(&p->tx);
+	ring_tx_sleep(&p->tx, SIZE / 8, &sleep);
+	is(read_until_woken(p), SIZE / 8, "one whose message is large, for that alone");
 	put(p, bytes, 8);
 	put(p, bytes, 8);
 	ok(ring_tx_sleep(&p->tx, SIZE - 48, &sleep) == 0 && !sleep,

@@ -234,14 +234,11 @@ static void test_waiting_sender(void)
 	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "at a full ring a sender waits");
 	step(&w);
 	ok(!s.done, "while nobody reads, it goes on waiting");
-	for (int i = 0; i < 2; i++) /* half of the ring */
-		sivc_receive(w.ea, SIVC_ANY, buffer, sizeof(buffer), NULL, SIVC_NOWAIT);
+	sivc_receive(w.ea, SIVC_ANY, buffer, sizeof(buffer), NULL, SIVC_NOWAIT);
 	for (int i = 0; i < 100 && !s.done; i++)
 		step(&w);
-	ok(s.done && s.error == 0, "when half of it was read, it goes on");
+	ok(s.done && s.error == 0, "one message read makes room for one that is as large");
 
-	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
-		;
 	start(w.eb, &s, bytes, sizeof(bytes));
 	sivc_refuse(w.ea, 2);
 	for (int i = 0; i < 100 && !s.done; i++)

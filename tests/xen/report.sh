@@ -36,6 +36,7 @@ transfer_table() {
     BEGIN {
       name["tcp"] = "TCP over netfront"; name["vchan"] = "libvchan"; name["batched"] = "libsivc, batched"
       name["file"] = "sivcfs, plain files"; name["framed"] = "sivcfs, framed files"
+      name["framed-large"] = "sivcfs, framed files, ring=2M"
     }
     END {
       print "| carried by | 1 KB, one way | 1 KB, round trip (median) | 128 KiB | 512 KiB |"

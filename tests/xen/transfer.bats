@@ -14,11 +14,12 @@ setup_file() {
   echo p99_us >>"$table"
 }
 
-# transfer TRANSPORT PEER_OF_B PEER_OF_A: guest 1 consumes what guest 2 produces.
+# transfer TRANSPORT[-HOW] PEER_OF_B PEER_OF_A: guest 1 consumes what guest 2 produces.
 transfer() {
-  start consumer in_domain 1 "pingpong b $1 $2 $works"
+  local transport=${1%%-*}
+  start consumer in_domain 1 "pingpong b $transport $2 $works"
   shows consumer ready
-  in_domain 2 "pingpong a $1 $3 $works" >>"$table"
+  in_domain 2 "pingpong a $transport $3 $works" | sed "s/^$transport/$1/" >>"$table"
   finish consumer
   echo "$output"
   same "$status" 0
@@ -54,13 +55,24 @@ faster() {
   faster 1 libsivc tcp roundtrip 1024
 }
 
-@test "plain and framed files carry it" {
-  mount_in 1
-  mount_in 2
+# mount_both [OPTIONS]
+mount_both() {
+  mount_in 1 "$@"
+  mount_in 2 "$@"
   permit 1 2
   permit 2 1
+}
+
+@test "plain and framed files carry it" {
+  mount_both
   transfer file "$(id 2)" "$(id 1)"
   transfer framed "$(id 2)" "$(id 1)"
   faster 1 framed tcp oneway 1024
   faster 1 file tcp roundtrip 1024
+}
+
+@test "framed files carry it through a ring of 2 MiB" {
+  mount_both ring=2097152
+  transfer framed-large "$(id 2)" "$(id 1)"
+  faster 1 framed-large tcp oneway 1024
 }

@@ -14,9 +14,9 @@ set border 3
 set tics nomirror
 set grid ytics lc rgb '#dddddd'
 set key outside bottom center horizontal
-transports = "tcp vchan libsivc batched file framed"
-titles = "'TCP over netfront' libvchan libsivc 'libsivc, batched' 'sivcfs, files' 'sivcfs, framed'"
-array color[6] = [0x8d6e63, 0x009e73, 0x0072b2, 0x56b4e9, 0xd55e00, 0xe69f00]
+transports = "tcp vchan libsivc batched file framed framed-large"
+titles = "'TCP over netfront' libvchan libsivc 'libsivc, batched' 'sivcfs, files' 'sivcfs, framed' 'the same, ring=2M'"
+array color[7] = [0x8d6e63, 0x009e73, 0x0072b2, 0x56b4e9, 0xd55e00, 0xe69f00, 0xf0e442]
 rows(transport) = "< awk -F '\t' '$1 == \"".transport."\" { print $2 \" \" $3 \"\\t\" ($2 == \"roundtrip\" ? $6 : $5) }' transfer.tsv"
 label(text) = text eq 'oneway 1024' ? '1 KB, one way' : text eq 'roundtrip 1024' ? '1 KB, round trip' : \
 	text eq 'oneway 131072' ? '128 KiB' : '512 KiB'
