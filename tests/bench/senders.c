@@ -380,12 +380,13 @@ static void print_result(const struct senders *senders, const struct result *res
 {
 	double messages = (double)result->messages;
 
-	printf("%s%s\t%s\t%u\t%" PRIu64 "\t%.0f\t%.3f\t%.0f\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n",
+	printf("%s%s\t%s\t%u\t%" PRIu64 "\t%.0f\t%.3f\t%.0f\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
+	       "\n",
 		senders->framed ? "framed" : "file", senders->cpu_senders < 0 ? "" : "-apart",
-		senders->all_active ? "all" : "one",
-		senders->count, result->messages, (double)result->ns / messages,
-		(double)result->busy.switches / messages, (double)result->busy.cpu_ns / messages,
-		result->idle.switches, result->idle.cpu_ns, result->memory);
+		senders->all_active ? "all" : "one", senders->count, result->messages,
+		(double)result->ns / messages, (double)result->busy.switches / messages,
+		(double)result->busy.cpu_ns / messages, result->idle.switches, result->idle.cpu_ns,
+		result->memory);
 }
 
 static void usage(void)

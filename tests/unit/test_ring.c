@@ -56,7 +56,8 @@ static bool get(struct pair *p, void *bytes, uint32_t *length)
 	return true;
 }
 
-/* Empties a full ring of messages of 8 bytes.  Returns how much was free at the only signal, or 0. */
+/* Empties a full ring of messages of 8 bytes.  Returns how much was free at the only signal, or 0.
+ */
 static uint32_t read_until_woken(struct pair *p)
 {
 	uint8_t bytes[8];
