@@ -105,11 +105,12 @@ bool ring_tx_publish(struct ring_tx *tx)
 	return ring_passes(old, tx->prod, shared_load(&tx->page->data_event));
 }
 
+/* Never less than is needed: who is woken sooner has passed its event, and would sleep for ever. */
 static uint32_t worth_waking(const struct ring_tx *tx, uint32_t need)
 {
-	if (need >= tx->size / SMALL_PART)
-		return need;
-	return tx->size / WAKE_PART < WAKE_MOST ? tx->size / WAKE_PART : WAKE_MOST;
+	uint32_t many = tx->size / WAKE_PART < WAKE_MOST ? tx->size / WAKE_PART : WAKE_MOST;
+
+	return need < tx->size / SMALL_PART && need < many ? many : need;
 }
 
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)

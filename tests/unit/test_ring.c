@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <sivc/sivc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,30 @@ static void test_wakeups(void)
 	free(p);
 }
 
+/* How much is free when the signal comes that a sender of `need` bytes asks for at a full ring. */
+static uint32_t free_when_woken(uint32_t size, uint32_t need)
+{
+	struct sivc_page page = {0};
+	struct sivc_ctl ctl = {0};
+	struct ring_tx tx = {.ctl = &ctl, .page = &page, .size = size, .prod = size};
+	bool sleep = false;
+
+	if (ring_tx_sleep(&tx, need, &sleep) < 0 || !sleep)
+		return 0;
+	return ctl.space_event + 1; /* cons was 0 */
+}
+
+/* One that is woken before has passed its event, and would sleep for ever when it looks again. */
+static void test_never_woken_too_early(void)
+{
+	uint32_t early = 0;
+
+	for (uint32_t size = SIVC_RING_MIN; size <= SIVC_RING_MAX; size *= 2)
+		for (uint32_t need = SIVC_FRAME_ALIGN; need <= size; need += SIVC_FRAME_ALIGN)
+			early += free_when_woken(size, need) < need;
+	is(early, 0, "whatever the ring and the message, a sender wakes to room enough");
+}
+
 /* The other side writes `prod`; what does the receiver say? */
 static int look_at(uint32_t start, uint32_t prod)
 {
@@ -248,6 +273,7 @@ int main(void)
 	test_transport();
 	test_full();
 	test_wakeups();
+	test_never_woken_too_early();
 	test_hostile_sender();
 	test_hostile_receiver();
 	return done_testing();
