@@ -199,10 +199,10 @@ int sivc_writable(struct sivc_endpoint *endpoint, uint16_t domid, size_t length)
 
 /*
  * Sending that waits for room; if the next message is less than an eighth of the ring, for half of
- * the ring, 32 KiB at most, so that a sender is woken once for many messages.  The senders to one
- * domain take their turns in order; what was given to sivc_send_start goes out whole messages at a
- * time, never mixed with another's.  The caller keeps `messages` and the bytes until done() was
- * called.
+ * the ring, 32 KiB at most, or what it needs if that is more, so that a sender is woken once for
+ * many messages.  The senders to one domain take their turns in order; what was given to
+ * sivc_send_start goes out whole messages at a time, never mixed with another's.  The caller keeps
+ * `messages` and the bytes until done() was called.
  *
  * sivc_send_start: 0: all went, done() is not called.  -EINPROGRESS: done() will be, once, with 0
  * or the error; `sent` says how many whole messages had gone.  Another error: done() is not called.

@@ -662,7 +662,7 @@ int xen_store_open(struct xen_hv *xen)
 	if (events < 0 || xen->timer < 0 || xen->epoll < 0 || epoll_add(xen->epoll, events) < 0 ||
 		epoll_add(xen->epoll, xen_ask_late_fd(xen->ask)) < 0 ||
 		epoll_add(xen->epoll, xen->timer) < 0) {
-		r = -errno;
+		r = events < 0 ? events : -errno;
 		hv_log(&xen->hv, LOG_ERR, "cannot watch xenstore: %s", strerror(-r));
 	}
 	return r;

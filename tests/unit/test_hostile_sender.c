@@ -675,10 +675,6 @@ static bool spins_again(void)
 	return true;
 }
 
-/*
- * What it is for: a message of many pieces, between two who look out for each other.  Returns how
- * many signals they sent each other for it.
- */
 static void look_once(struct house *house)
 {
 	loop_run(&house->sivc->loop, 0);
@@ -694,6 +690,10 @@ static void on_sent(struct sivc_sending *sending, int error)
 	(void)error;
 }
 
+/*
+ * What it is for: a message of many pieces, between two who look out for each other.  Returns how
+ * many signals they sent each other for it.
+ */
 static unsigned long signals_for_a_message(bool may_spin)
 {
 	static char bytes[MAX_MSG];

@@ -79,6 +79,14 @@ permit() {
   in_domain "$domain" 'cat >> /sivc/acl' <<<"$rules"
 }
 
+# mount_both N M [OPTIONS]: each permits the other.
+mount_both() {
+  mount_in "$1" "${@:3}"
+  mount_in "$2" "${@:3}"
+  permit "$1" "$2"
+  permit "$2" "$1"
+}
+
 # start NAME COMMAND...: in the background; its output is in NAME.out.  The process that finish and
 # teardown know of is the command itself, so that what in_domain has started ends with it.
 start() {

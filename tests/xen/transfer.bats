@@ -55,16 +55,8 @@ faster() {
   faster 1 libsivc tcp roundtrip 1024
 }
 
-# mount_both [OPTIONS]
-mount_both() {
-  mount_in 1 "$@"
-  mount_in 2 "$@"
-  permit 1 2
-  permit 2 1
-}
-
 @test "plain and framed files carry it" {
-  mount_both
+  mount_both 1 2
   transfer file "$(id 2)" "$(id 1)"
   transfer framed "$(id 2)" "$(id 1)"
   faster 1 framed tcp oneway 1024
@@ -72,7 +64,7 @@ mount_both() {
 }
 
 @test "framed files carry it through a ring of 2 MiB" {
-  mount_both ring=2097152
+  mount_both 1 2 ring=2097152
   transfer framed-large "$(id 2)" "$(id 1)"
   faster 1 framed-large tcp oneway 1024
 }

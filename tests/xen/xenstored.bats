@@ -29,10 +29,7 @@ talk() {
 }
 
 both_linked() {
-  mount_in 0
-  mount_in 1
-  permit 0 1
-  permit 1 0
+  mount_both 0 1
   talk before
 }
 
