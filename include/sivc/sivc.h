@@ -105,7 +105,8 @@ uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
 
 /*
  * Names of domains.  sivc_resolve: a number or a name; -ENOENT: no domain.
- * sivc_names: calls fn for every name that is known now.
+ * sivc_names: calls fn for every name that is known now.  Who asks more than forty times a second
+ * is told what was known a moment ago.
  */
 int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid);
 int sivc_names(

@@ -30,6 +30,12 @@ struct sivc {
 	char name[HV_NAME_MAX + 1];
 	uint32_t ring;    /* bytes */
 	uint32_t max_msg; /* bytes */
+
+	/* The names of domains, as they were read last: names.c. */
+	struct hv_name *names;
+	int name_count;     /* or the error */
+	uint64_t names_due; /* ns; when they may be read again, if that is to come */
+
 	LIST_HEAD(, sivc_endpoint) endpoints;
 
 	/* Looking for work before sleeping: sivc.c. */
@@ -101,6 +107,9 @@ void sivc_look_at_store(struct sivc *sivc);
 /* Takes over a handle of the hypervisor; gives it back. */
 int sivc_connect(struct sivc *sivc, struct hv *hv);
 void sivc_disconnect(struct sivc *sivc);
+
+/* names.c: what was read of the names is of a hypervisor that is closed now. */
+void names_forget(struct sivc *sivc);
 
 /* reopen.c: hv_dispatch says -ESTALE, or hv_lost() that this domain was restored. */
 void sivc_reopen_later(struct sivc *sivc);

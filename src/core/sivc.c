@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sivc.c: a domain's connection, its event loop, names, and sending and receiving that waits.
+ * sivc.c: a domain's connection, its event loop, and sending and receiving that waits.
  */
 #include <errno.h>
 #include <sched.h>
@@ -132,6 +132,7 @@ int sivc_connect(struct sivc *sivc, struct hv *hv)
 void sivc_disconnect(struct sivc *sivc)
 {
 	loop_remove(&sivc->loop, sivc->hv_handle);
+	names_forget(sivc);
 	hv_close(sivc->hv);
 	sivc->hv_handle = NULL;
 	sivc->hv = NULL;
@@ -346,56 +347,6 @@ uint32_t sivc_ring(const struct sivc *sivc)
 uint32_t sivc_max_msg(const struct sivc *sivc)
 {
 	return sivc->max_msg;
-}
-
-/* Names. */
-
-int sivc_names(
-	struct sivc *sivc, void (*fn)(void *data, const char *name, uint16_t domid), void *data)
-{
-	struct hv_name *names;
-	int n = hv_names(sivc->hv, &names);
-
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++)
-		fn(data, names[i].name, names[i].domid);
-	free(names);
-	return 0;
-}
-
-struct resolving {
-	const char *name;
-	uint16_t domid;
-	bool found;
-};
-
-static void match_name(void *data, const char *name, uint16_t domid)
-{
-	struct resolving *resolving = data;
-
-	if (strcmp(name, resolving->name) != 0)
-		return;
-	resolving->domid = domid;
-	resolving->found = true;
-}
-
-int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid)
-{
-	struct resolving resolving = {.name = text};
-	int r = domid_parse(text, domid);
-
-	if (r == 0)
-		return 0;
-	if (r == -ERANGE || !hv_name_valid(text))
-		return -ENOENT;
-	r = sivc_names(sivc, match_name, &resolving);
-	if (r < 0)
-		return r;
-	if (!resolving.found)
-		return -ENOENT;
-	*domid = resolving.domid;
-	return 0;
 }
 
 /* Sending and receiving that waits. */

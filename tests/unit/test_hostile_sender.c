@@ -910,6 +910,42 @@ static bool names_change_all_the_time(void)
 	return true;
 }
 
+/* Any user of this domain may ask who has a name, also one that nobody has; xenstored pays for it.
+ */
+static void resolve_again(void *data, const char *name, uint16_t domid)
+{
+	uint16_t same;
+
+	if (sivc_resolve(data, name, &same) < 0 || same != domid)
+		abort();
+}
+
+static bool users_ask_for_names(void)
+{
+	unsigned long before, reads;
+	struct scene s;
+	uint64_t start;
+	uint16_t domid = 0;
+
+	scene_open(&s);
+	before = fake.calls[FAKE_NAMES];
+	for (start = now_ms(); now_ms() - start < 200;)
+		CHECK_IS(sivc_resolve(s.victim.sivc, "nobody", &domid), -ENOENT);
+	reads = fake.calls[FAKE_NAMES] - before;
+	printf("# the names were read %lu times in %llu ms\n", reads,
+		(unsigned long long)(now_ms() - start));
+	CHECK(reads <= 16 + 2 + (now_ms() - start) / 25);
+	fake_name_set("somebody", ATTACKER);
+	house_live(&s.victim, 50);
+	CHECK_IS(sivc_resolve(s.victim.sivc, "somebody", &domid), 0);
+	CHECK_IS(domid, ATTACKER);
+	/* Who is being told names may ask for some. */
+	for (int i = 0; i < 100; i++)
+		CHECK_IS(sivc_names(s.victim.sivc, resolve_again, s.victim.sivc), 0);
+	scene_close(&s);
+	return true;
+}
+
 int main(void)
 {
 	holds("an index beyond the ring is a breach", index_too_far);
@@ -959,5 +995,7 @@ int main(void)
 	holds("what a domain that comes and goes can make us keep is bounded", memory_is_bounded);
 	holds("names that change all the time are looked at now and then",
 		names_change_all_the_time);
+	holds("users who ask for names all the time have them read now and then",
+		users_ask_for_names);
 	return done_testing();
 }
