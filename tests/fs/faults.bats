@@ -195,6 +195,8 @@ sends_back() {
   same "$(grep -c '^read 500 ' drain.out) $(tail -n1 drain.out | cut -c1-10)" "8 read 1000 "
   finish writer1
   same "$output" "fill 1000"
+  # Each came once, and of the one whose writer was ended nothing.
+  same "$(op 2/inbox r+nonblock read)" "read EAGAIN"
 }
 
 @test "a full disk: a mount and an endpoint more say so, those that are there go on, and with room it works" {
