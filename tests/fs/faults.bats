@@ -212,8 +212,20 @@ sends_back() {
   ((status > 0 && status < 124))
   like "$output" "No space left on device"
   grep -F "No space left on device; make room" log/1
+  # No room for the page of one more, and then for the page but not for the ring.  Were it not allocated
+  # when it is shared, it would be found lacking when somebody writes there.
+  for room in 0 4096; do
+    truncate -s "-$room" hv/fill
+    same "$(op 1/acl w+append write='allow 9')" "write ENOSPC"
+  done
+  same "$(df --output=avail hv | tail -n1 | xargs)" 4
   others_talked
   rm hv/fill
+  same "$(op 1/acl w+append write='allow 9')" "write 7"
+  start_domain 9
+  same "$(op 9/peers/1 w+nonblock until=500)" "until 8 EAGAIN"
+  stop_domain 9
+  fails grep truncated log/1 log/9
   mkdir 1/endpoints/later
   start_domain 2
   same "$(op 2/peers/1 w write=x)" "write 1"
