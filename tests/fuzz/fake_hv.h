@@ -61,8 +61,6 @@ struct fake_control {
 	int fail_error;
 	enum fake_call failed; /* which one it was; FAKE_CALLS: none yet */
 
-	int open_error; /* of hv_open; 0: none */
-
 	/*
 	 * How the end of a process is seen.  true: as on Xen, where the alive bytes are cleared and
 	 * signalled, and its nodes stay; false: as on the local backend, where its nodes go, and
