@@ -183,12 +183,12 @@ unit_tests() {
 
 # The tests on mounts, two files at a time; the long ones first.
 mount_tests() {
-  local directory=$1 files
+  local directory=$1 file files
   shift
   export SIVC_BUILD=$work/$directory TMPDIR=$work/tmp
   mkdir -p "$TMPDIR"
-  files=("$tests"/fs/{loss,promise,kill,restart}.bats)
-  for file in "$tests"/fs/*.bats; do
+  files=()
+  for file in "$tests"/fs/{loss,promise,kill,restart}.bats "$tests"/fs/*.bats; do
     [[ " ${files[*]} $* " == *" $file "* ]] || files+=("$file")
   done
   # shellcheck disable=SC2016 # for the inner shell
