@@ -105,8 +105,9 @@ uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
 
 /*
  * Names of domains.  sivc_resolve: a number or a name; -ENOENT: no domain.
- * sivc_names: calls fn for every name that is known now.  Who asks more than forty times a second
- * is told what was known a moment ago.
+ * sivc_names: calls fn for every name that is known now.  They are read forty times a second at
+ * most: who asks more often, or while others do, is told what was so up to 25 ms ago.  The acl is
+ * not: it goes by what is so.
  */
 int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid);
 int sivc_names(

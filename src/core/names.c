@@ -5,7 +5,9 @@
  * Whoever may look into a mount can ask, as often as they like, and on Xen each time that the names
  * are read takes a request to xenstored for each of them: in dom0, and in everybody's way.  So
  * after READS in a row they are read once in READ_PAUSE_MS; who asks meanwhile gets what was read
- * last.
+ * last, at most READ_PAUSE_MS ago, or the error that it was.
+ *
+ * That is for showing and for sending.  Whom a rule means is read by table.c, which trusts no copy.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -87,8 +87,10 @@ static void list_peers(struct listing *listing)
 	const struct branch *branch = listing->file.branch;
 	struct peers peers = {.listing = listing};
 	char name[sizeof("65535")];
+	int r = sivc_names(branch->fs->sivc, on_name, &peers);
 
-	sivc_names(branch->fs->sivc, on_name, &peers);
+	if (r < 0)
+		listing->error = r;
 	sivc_peers(branch->endpoint, on_peer, &peers);
 	for (unsigned int domid = 0; domid < DOMAINS; domid++) {
 		if (!(peers.domains[domid / CHAR_BIT] & 1 << domid % CHAR_BIT))

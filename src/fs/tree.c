@@ -222,10 +222,11 @@ static int find_peer(struct branch *branch, const char *name, struct node **node
 
 	if (r == 0)
 		return alias_new(branch, NODE_PEER, domid, node);
+	if (strspn(name, "0123456789") == strlen(name))
+		return -ENOENT;
 	r = sivc_resolve(branch->fs->sivc, name, &domid);
-	/* All that is wrong with a name is that no domain has it. */
-	if (r < 0 || strspn(name, "0123456789") == strlen(name))
-		return r == -ENOMEM ? r : -ENOENT;
+	if (r < 0)
+		return r;
 	return alias_new(branch, NODE_NAME, domid, node);
 }
 

@@ -52,6 +52,29 @@ linked_to() {
   done
 }
 
+@test "names that cannot be read are an error, and not names that nobody has" {
+  start_domain 1
+  start_domain 7 name=web
+  eventually test -L 1/peers/web
+  prlimit --pid="${domain_pid[1]}" --nofile=3:
+  eventually is_error "Too many open files" readlink -v 1/peers/web
+  eventually is_error "Too many open files" ls 1/peers
+  prlimit --pid="${domain_pid[1]}" --nofile="$(ulimit -Sn):"
+  eventually linked_to 7
+  eventually listed web
+}
+
+is_error() {
+  local text=$1
+  shift
+  run limit "$@"
+  [[ $output == *"$text"* ]] && ((status))
+}
+
+listed() {
+  ls 1/peers | grep -qx "$1"
+}
+
 @test "deny by number or by name: either refuses" {
   start_domain 1
   start_domain 7 name=web
