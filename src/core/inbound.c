@@ -31,6 +31,10 @@
 /* How many revoked rings one domain can leave here unread. */
 #define KEPT_MAX 2
 
+/* How many of its rings may be taken back before the log says once what that may cost: whether it
+ * maps them still, nobody tells us. */
+#define REVOKED_TOLD 16
+
 /* The room that was read is given back in portions of this part of the ring, or when it is empty.
  */
 #define RELEASE_PART 8
@@ -291,6 +295,17 @@ void inbound_unprepare(struct inbound *in)
 	in->spare = NULL;
 }
 
+static void count_revoked(struct inbound *in)
+{
+	in->ep->rings_revoked++;
+	if (++in->revoked == REVOKED_TOLD)
+		hv_log(in->ep->sivc->hv, LOG_WARNING,
+			"domain %u has had %d rings of endpoint %s, which were taken back; as long "
+			"as "
+			"it maps them, their memory stays taken",
+			in->domid, REVOKED_TOLD, in->ep->name);
+}
+
 /*
  * Tells P the verdict, and takes the ring back; `keep`: with what P has sent.  Between the two
  * steps is only the last look at P's index: a sender that meets us there has to come again.
@@ -313,7 +328,7 @@ static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 	if (r < 0)
 		log_breach(in, "what was in its ring is dropped");
 	if (in->data)
-		in->ep->rings_revoked++;
+		count_revoked(in);
 	ring_close(in);
 	inbound_unprepare(in);
 	if (something_taken(in))

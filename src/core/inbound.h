@@ -93,6 +93,7 @@ struct inbound {
 	/* Counters. */
 	uint64_t messages;
 	uint64_t bytes;
+	uint64_t revoked; /* rings */
 };
 
 struct inbound *inbound_find(const struct sivc_endpoint *ep, uint16_t domid);
