@@ -132,7 +132,7 @@ stop_domain() {
 
 ended_well() {
   local status=0
-  "$build/tests/await" exit "${domain_pid[$1]}"
+  "$build/tests/await" exit "${domain_pid[$1]}" || kill -KILL "${domain_pid[$1]}"
   wait "${domain_pid[$1]}" || status=$?
   unset "domain_pid[$1]"
   ((status == 0)) && return 0
