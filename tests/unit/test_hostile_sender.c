@@ -919,7 +919,8 @@ static void resolve_again(void *data, const char *name, uint16_t domid)
 		abort();
 }
 
-/* For so long, and until they have just been read (or a second more).  Returns how long that was. */
+/* For so long, and until they have just been read (or a second more).  Returns how long that was.
+ */
 static uint64_t ask_for_nobody(struct sivc *sivc, unsigned int ms)
 {
 	uint64_t start = now_ms();
@@ -931,7 +932,7 @@ static uint64_t ask_for_nobody(struct sivc *sivc, unsigned int ms)
 		if (sivc_resolve(sivc, "nobody", &domid) != -ENOENT)
 			abort();
 	} while (now_ms() - start < ms ||
-		(fake.calls[FAKE_NAMES] == reads && now_ms() - start < ms + 1000));
+		 (fake.calls[FAKE_NAMES] == reads && now_ms() - start < ms + 1000));
 	return now_ms() - start;
 }
 
