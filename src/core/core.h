@@ -78,6 +78,7 @@ struct sivc_endpoint {
 	struct inbound *inbounds;  /* hash by domid */
 	struct inbounds ready;     /* may have a message; the first one's turn is next */
 	struct inbounds lookout;   /* had nothing a moment ago, and are not asked to signal */
+	unsigned int asleep;       /* have a ring, and are in neither: they signal */
 	bool flowing;              /* one of those is in the middle of a message */
 	struct waiters waiters;    /* for a message from anybody */
 	unsigned int waiting;      /* waiters here and at the inbounds */
@@ -91,6 +92,7 @@ struct sivc_endpoint {
 	struct hv_events *out_events;
 	struct loop_fd *out_handle;   /* NULL: nobody waits to send */
 	struct outbound *outbounds;   /* hash by domid */
+	struct outbound *sent_to;     /* the one that was asked for last, or NULL */
 	unsigned int sending;         /* outbounds at which somebody waits */
 	struct outbounds out_lookout; /* had no room a moment ago, and are not asked to signal */
 

@@ -6,7 +6,7 @@
  * The one in front gives one message and goes to the end; one whose ring turns out empty is put to
  * sleep (inbound_sleep).  A sender that sleeps comes back when its channel's event is dispatched,
  * which happens when nobody is ready, and after every EVENTS_EVERY messages, so that a sender that
- * is always ready does not keep the others asleep.
+ * is always ready does not keep the others asleep; if nobody sleeps, there is nothing to dispatch.
  *
  * Who is woken.  The descriptor of in_events is in the loop only while somebody waits here, or
  * until the first event that comes when nobody does: a permitted sender can wake this process once,
@@ -72,7 +72,8 @@ static int listen_for_events(struct sivc_endpoint *ep)
 static void look_for_events(struct sivc_endpoint *ep)
 {
 	ep->since_events = 0;
-	while (ep->in_events && hv_events_dispatch(ep->in_events) == SIVC_HV_BATCH)
+	while (ep->asleep > 0 && ep->in_events &&
+		hv_events_dispatch(ep->in_events) == SIVC_HV_BATCH)
 		;
 }
 

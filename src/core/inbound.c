@@ -41,9 +41,10 @@
 
 struct inbound *inbound_find(const struct sivc_endpoint *ep, uint16_t domid)
 {
-	struct inbound *in;
+	struct inbound *in = TAILQ_FIRST(&ep->ready); /* mostly, because it is its turn */
 
-	HASH_FIND(hh, ep->inbounds, &domid, sizeof(domid), in);
+	if (!in || in->domid != domid)
+		HASH_FIND(hh, ep->inbounds, &domid, sizeof(domid), in);
 	return in;
 }
 
@@ -72,10 +73,17 @@ int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **resul
 
 /* The queue. */
 
+/* Has something only if its port's event says so. */
+static bool asleep(const struct inbound *in)
+{
+	return in->data && in->state == INBOUND_IDLE;
+}
+
 void inbound_queue(struct inbound *in, enum inbound_state state)
 {
 	struct sivc_endpoint *ep = in->ep;
 
+	ep->asleep -= asleep(in);
 	if (in->state == INBOUND_READY)
 		TAILQ_REMOVE(&ep->ready, in, link);
 	else if (in->state == INBOUND_LOOKOUT)
@@ -85,6 +93,7 @@ void inbound_queue(struct inbound *in, enum inbound_state state)
 		TAILQ_INSERT_TAIL(&ep->ready, in, link);
 	else if (state == INBOUND_LOOKOUT)
 		TAILQ_INSERT_TAIL(&ep->lookout, in, link);
+	ep->asleep += asleep(in);
 }
 
 /* It may have a message: it gets its turn, or has it already. */
@@ -248,6 +257,7 @@ static void ring_close(struct inbound *in)
 	hv_port_free(in->port);
 	loop_timer_cancel(&in->ep->sivc->loop, &in->penalty);
 	abandoned_forget(in);
+	in->ep->asleep -= asleep(in);
 	in->data = NULL;
 	in->ctl = NULL;
 	in->port = NULL;
@@ -395,6 +405,7 @@ static int ring_open(struct inbound *in)
 	in->port = port;
 	in->ctl = ctl;
 	in->data = data;
+	in->ep->asleep += asleep(in);
 	in->pages = pages;
 	in->masked = false;
 	in->spurious = 0;

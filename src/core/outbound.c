@@ -38,12 +38,13 @@
 static int outbound_update(struct outbound *out);
 static void outbound_run(struct outbound *out);
 
-struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid)
+struct outbound *outbound_find(struct sivc_endpoint *ep, uint16_t domid)
 {
-	struct outbound *out;
+	struct outbound *out = ep->sent_to; /* mostly: who sends does it again */
 
-	HASH_FIND(hh, ep->outbounds, &domid, sizeof(domid), out);
-	return out;
+	if (!out || out->domid != domid)
+		HASH_FIND(hh, ep->outbounds, &domid, sizeof(domid), out);
+	return ep->sent_to = out;
 }
 
 /* The link: what we have mapped of R. */

@@ -82,7 +82,7 @@ struct outbound {
 	uint64_t breaches;
 };
 
-struct outbound *outbound_find(const struct sivc_endpoint *ep, uint16_t domid);
+struct outbound *outbound_find(struct sivc_endpoint *ep, uint16_t domid);
 int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **out); /* or make one */
 void outbound_free_all(struct sivc_endpoint *ep);
 /* Around a change of the hypervisor's handles.  Who waits to send goes on waiting. */
