@@ -24,7 +24,7 @@
 
 #define SIVC_PAGE_SIZE      4096u
 #define SIVC_MAGIC          0x43564953u /* "SIVC" in memory */
-#define SIVC_WIRE_VERSION   1u
+#define SIVC_WIRE_VERSION   2u
 #define SIVC_RING_PAGES_MAX 512u /* 2 MiB: the references must fit in struct sivc_page */
 
 /*
@@ -71,13 +71,18 @@ struct sivc_page {
 	uint32_t ctl_ref;    /* grant reference of struct sivc_ctl; valid if permitted */
 	uint32_t max_msg;    /* bytes; the largest message that R accepts */
 	uint32_t final;      /* the index up to which R took the ring that it revoked last */
-	uint32_t reserved;
+
+	/*
+	 * Not under seq: R sleeps, signal the channel when prod passes this.  See below.  P reads
+	 * it and seq for each message, so it is where cons, which changes all the time, is not.
+	 */
+	uint32_t data_event;
+
 	uint64_t final_nonce; /* that ring's ring_nonce; 0: none yet */
 
 	/* The traffic: a cache line of its own.  Written by R at any time, not under seq. */
-	uint32_t cons;       /* R has read up to here.  Release; pairs with P's acquire */
-	uint32_t data_event; /* R sleeps: signal the channel when prod passes this.  See below */
-	uint32_t unused[14];
+	uint32_t cons; /* R has read up to here.  Release; pairs with P's acquire */
+	uint32_t unused[15];
 
 	/* The ring's data pages: `ring_pages` grant references.  Written by R, under seq. */
 	uint32_t refs[SIVC_RING_PAGES_MAX];
@@ -88,9 +93,11 @@ struct sivc_page {
  * the alive bytes), read by R, who believes none of it.
  */
 struct sivc_ctl {
-	uint32_t prod;        /* P has written up to here.  Release; pairs with R's acquire */
+	/* A cache line of its own, as cons. */
+	uint32_t prod; /* P has written up to here.  Release; pairs with R's acquire */
+	uint32_t unused[15];
+
 	uint32_t space_event; /* P sleeps: signal the channel when cons passes this.  See below */
-	uint32_t unused[14];
 
 	/*
 	 * Written 1 by its owner when it comes, cleared by the owner's kernel when the owner's

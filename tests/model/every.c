@@ -173,7 +173,7 @@ static uint64_t page_word(size_t offset)
 	case offsetof(struct sivc_page, magic):
 		return choose(2) ? 0 : SIVC_MAGIC;
 	case offsetof(struct sivc_page, version):
-		return choose(2) ? 2 : SIVC_WIRE_VERSION;
+		return choose(2) ? SIVC_WIRE_VERSION - 1 : SIVC_WIRE_VERSION;
 	case offsetof(struct sivc_page, page_nonce):
 		return choose(2) ? 0 : 1;
 	case offsetof(struct sivc_page, verdict):

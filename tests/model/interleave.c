@@ -312,7 +312,7 @@ static bool spins(struct side *side, const void *p)
 static const char *name_of(const void *p)
 {
 	static const char *const page[] = {[0] = "magic|prod",
-		[1] = "version|space_event",
+		[1] = "version",
 		[2] = "page_nonce",
 		[4] = "seq",
 		[5] = "verdict",
@@ -322,9 +322,10 @@ static const char *name_of(const void *p)
 		[10] = "ctl_ref",
 		[11] = "max_msg",
 		[12] = "final",
+		[13] = "data_event",
 		[14] = "final_nonce",
-		[16] = "cons|alive",
-		[17] = "data_event"};
+		[16] = "cons|space_event",
+		[17] = "alive"};
 	size_t word = (uintptr_t)p % SIVC_PAGE_SIZE / sizeof(uint32_t);
 
 	return word < sizeof(page) / sizeof(page[0]) && page[word] ? page[word] : "other";

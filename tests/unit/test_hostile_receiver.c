@@ -126,7 +126,7 @@ static bool page_nonce(void)
 
 static void spoil_version(struct attacker *x)
 {
-	x->page->version = 2;
+	x->page->version = SIVC_WIRE_VERSION + 1;
 }
 
 static bool version(void)

@@ -89,7 +89,7 @@ static void test_hostile(void)
 	page->seq = 1;
 	ok(page_read(page, NONCE, &view) == -EAGAIN, "a page that does not settle keeps nobody");
 	page->seq = 2;
-	page->version = 2;
+	page->version = SIVC_WIRE_VERSION + 1;
 	ok(page_read(page, NONCE, &view) == -EPROTO, "a page of another version is not understood");
 	page->magic = 0;
 	ok(page_read(page, NONCE, &view) == -ESTALE, "what is no page is no page");

@@ -20,16 +20,16 @@ AT(sivc_page, ring_pages, 36);
 AT(sivc_page, ctl_ref, 40);
 AT(sivc_page, max_msg, 44);
 AT(sivc_page, final, 48);
+AT(sivc_page, data_event, 52);
 AT(sivc_page, final_nonce, 56);
 AT(sivc_page, cons, 64);
-AT(sivc_page, data_event, 68);
 AT(sivc_page, refs, 128);
 _Static_assert(sizeof(struct sivc_page) == 128 + 4 * SIVC_RING_PAGES_MAX, "page");
 
 AT(sivc_ctl, prod, 0);
-AT(sivc_ctl, space_event, 4);
-AT(sivc_ctl, receiver_alive, 64);
-AT(sivc_ctl, sender_alive, 65);
+AT(sivc_ctl, space_event, 64);
+AT(sivc_ctl, receiver_alive, 68);
+AT(sivc_ctl, sender_alive, 69);
 
 AT(sivc_frame, length, 0);
 AT(sivc_frame, flags, 4);
