@@ -25,9 +25,9 @@ flood_table() {
 
 # Times the speed of TCP, in the same run.
 transfer_table() {
-  awk -F '\t' '
-    NR > 1 && !($1 in known) { known[$1]; order[++n] = $1 }
-    NR > 1 { us[$1, $2, $3] = $2 == "roundtrip" ? $6 : $5 }
+  awk -f "$xen/medians.awk" transfer.tsv | awk -F '\t' '
+    !($1 in known) { known[$1]; order[++n] = $1 }
+    { us[$1, $2, $3] = $4 }
     function cell(t, mode, bytes, tcp) {
       tcp = us["tcp", mode, bytes]
       if (!((t, mode, bytes) in us)) return " |"
@@ -35,6 +35,7 @@ transfer_table() {
     }
     BEGIN {
       name["tcp"] = "TCP over netfront"; name["vchan"] = "libvchan"; name["batched"] = "libsivc, batched"
+      name["spinning"] = "libsivc, spin=1000"
       name["file"] = "sivcfs, plain files"; name["framed"] = "sivcfs, framed files"
       name["framed-large"] = "sivcfs, framed files, ring=2M"
     }
@@ -47,12 +48,12 @@ transfer_table() {
           cell(t, "oneway", 131072) cell(t, "oneway", 524288)
       }
       print "\nMicroseconds a message, and how many times as fast as TCP over netfront."
-    }' transfer.tsv
+    }'
 }
 
 for name in flood transfer; do
   [[ -s $name.tsv ]] || continue
   "${name}_table"
   echo
-  if command -v gnuplot >/dev/null; then gnuplot "$xen/$name.gp"; fi
+  if command -v gnuplot >/dev/null; then gnuplot -c "$xen/$name.gp" "$xen"; fi
 done

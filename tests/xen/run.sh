@@ -40,13 +40,14 @@ guests=3 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
 # What the part beside the lab was told, the one in it is told by the environment.
 export FLOOD_SECONDS=${FLOOD_SECONDS:-4} TRANSFER_MESSAGES=${TRANSFER_MESSAGES:-4000}
+export TRANSFER_ROUNDS=${TRANSFER_ROUNDS:-1}
 export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
 while (($#)); do
   case $1 in
     --here) lab_options+=(-x) ;;
     --pvh) types=pvh ;;
     --all) all=1 ;;
-    --full) FLOOD_SECONDS=20 TRANSFER_MESSAGES=20000 BATS_TEST_TIMEOUT=900 ;;
+    --full) FLOOD_SECONDS=20 TRANSFER_MESSAGES=20000 TRANSFER_ROUNDS=5 BATS_TEST_TIMEOUT=900 ;;
     -o) keep=$(realpath -m "${2:?-o: a directory is missing}"); shift ;;
     *)
       [[ " ${all_parts[*]} " == *" $1 "* ]] || { sed -n '3,/^set/p' "$0" | grep '^#' >&2; exit 2; }

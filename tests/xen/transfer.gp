@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# transfer.gp: transfer.tsv as bars, one group for each kind of work.  Started where it is.
+# transfer.gp: transfer.tsv as bars, one group for each kind of work.  Started where that is, with
+# our own directory as argument.
 
 set terminal svg size 820,460 font 'sans-serif,14' background '#ffffff'
 set output 'transfer.svg'
@@ -14,10 +15,10 @@ set border 3
 set tics nomirror
 set grid ytics lc rgb '#dddddd'
 set key outside bottom center horizontal
-transports = "tcp vchan libsivc batched file framed framed-large"
-titles = "'TCP over netfront' libvchan libsivc 'libsivc, batched' 'sivcfs, files' 'sivcfs, framed' 'the same, ring=2M'"
-array color[7] = [0x8d6e63, 0x009e73, 0x0072b2, 0x56b4e9, 0xd55e00, 0xe69f00, 0xf0e442]
-rows(transport) = "< awk -F '\t' '$1 == \"".transport."\" { print $2 \" \" $3 \"\\t\" ($2 == \"roundtrip\" ? $6 : $5) }' transfer.tsv"
+transports = "tcp vchan libsivc spinning batched file framed framed-large"
+titles = "'TCP over netfront' libvchan libsivc 'libsivc, spin=1000' 'libsivc, batched' 'sivcfs, files' 'sivcfs, framed' 'the same, ring=2M'"
+array color[8] = [0x8d6e63, 0x009e73, 0x0072b2, 0xcc79a7, 0x56b4e9, 0xd55e00, 0xe69f00, 0xf0e442]
+rows(transport) = "< awk -f ".ARG1."/medians.awk transfer.tsv | awk -F '\t' '$1 == \"".transport."\" { print $2 \" \" $3 \"\\t\" $4 }'"
 label(text) = text eq 'oneway 1024' ? '1 KB, one way' : text eq 'roundtrip 1024' ? '1 KB, round trip' : \
 	text eq 'oneway 131072' ? '128 KiB' : '512 KiB'
 plot for [i = 1:words(transports)] rows(word(transports, i)) \
