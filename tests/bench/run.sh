@@ -318,6 +318,16 @@ senders_once() {
   rm -rf "$at"
 }
 
+# What as many processes take that only make their messages.
+measure_crowd() {
+  local run=$1 count line
+  for count in 1 "${senders[-1]}"; do
+    line=$("$build/tests/bench/senders" --null --senders "$count" --all --ms "$ms" \
+      --cpu-reader 0 --cpu-senders 1)
+    printf '%s\t%s\n' "$run" "$line" >> "$results/senders.tsv"
+  done
+}
+
 measure_senders() {
   local run=$1 count form
 
@@ -332,6 +342,7 @@ measure_senders() {
       senders_once "$run" apart "${senders[-1]}" --all ${form:+"$form"}
     fi
   done
+  if (($(nproc) > 1)); then measure_crowd "$run"; fi
 }
 
 # shell RUN WHAT ARGUMENT...

@@ -10,6 +10,10 @@
  * Memory is what the receiver's side holds for a sender: the growth of the shared files and of the
  * receiver's own heap, from before the rules to after each sender has sent a message.
  *
+ * With --null there is no receiver: each sender makes its messages in memory of its own, as large
+ * as a ring, and yields the processor when that is full.  So much do that many processes take
+ * alone.
+ *
  * The output is one line of tab-separated values, named by `senders --header`.
  */
 #include "bench.h"
@@ -20,6 +24,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sivc/ioctl.h>
 #include <sivc/sivc.h>
@@ -52,6 +57,7 @@ struct senders {
 	unsigned int count;
 	bool all_active;
 	bool framed;
+	bool null;
 	uint64_t budget; /* ns */
 	const char *dir;
 	const char *mount;
@@ -59,7 +65,7 @@ struct senders {
 	pid_t receiver;
 	int cpu_reader, cpu_senders; /* -1: any */
 	/* While it runs. */
-	int inbox;
+	int inbox;           /* null: eventfd, counts what was made */
 	int go[SENDERS_MAX]; /* eventfd: how many messages that sender is to send */
 	char *buffer;
 	struct bench_meter meter;
@@ -103,6 +109,33 @@ static int serve(struct sivc *sivc, uint16_t to, int go)
 	return r;
 }
 
+static int make_messages(char *ring, uint64_t count, int made)
+{
+	const uint64_t places = SIVC_RING_DEFAULT / MESSAGE;
+
+	for (uint64_t i = 0; i < count; i++) {
+		bench_make(ring + i % places * MESSAGE, MESSAGE, i, BENCH_DATA);
+		if (i % places == places - 1)
+			sched_yield();
+	}
+	return write(made, &count, sizeof count) == sizeof count ? 0 : -errno;
+}
+
+static int serve_nobody(const struct senders *senders, int go)
+{
+	char *ring = malloc(SIVC_RING_DEFAULT);
+	uint64_t count = 1;
+	int r = ring ? 0 : -ENOMEM;
+
+	while (r >= 0 && count != QUIT) {
+		r = make_messages(ring, count, senders->inbox);
+		if (r >= 0 && read(go, &count, sizeof count) != sizeof count)
+			r = -errno;
+	}
+	free(ring);
+	return r;
+}
+
 static int sender(const struct senders *senders, unsigned int index)
 {
 	const struct sivc_config config = {
@@ -115,6 +148,8 @@ static int sender(const struct senders *senders, unsigned int index)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	r = bench_run_on(senders->cpu_senders);
+	if (r >= 0 && senders->null)
+		return serve_nobody(senders, senders->go[index]) < 0;
 	if (r >= 0)
 		r = sivc_open(&config, &sivc);
 	if (r >= 0) {
@@ -194,6 +229,10 @@ static int open_inbox(struct senders *senders)
 	char path[PATH_LENGTH];
 	uint32_t on = 1;
 
+	if (senders->null) {
+		senders->inbox = eventfd(0, EFD_CLOEXEC);
+		return senders->inbox < 0 ? -errno : 0;
+	}
 	snprintf(path, sizeof path, "%s/inbox", senders->mount);
 	senders->inbox = open(path, O_RDONLY | O_CLOEXEC);
 	if (senders->inbox < 0)
@@ -210,14 +249,19 @@ static int check(const char *bytes, size_t size)
 	return size == MESSAGE && bench_check(bytes, size, &head) ? 0 : -EBADMSG;
 }
 
-/* What one read has brought: a message, or frames.  Returns how many. */
+/* What one read has brought: a message, frames, or a count.  Returns how many. */
 static int check_all(const struct senders *senders, size_t filled)
 {
 	struct sivc_frame_header header;
+	uint64_t made;
 	size_t at = 0;
 	int count = 0;
 	int r = 0;
 
+	if (senders->null) {
+		memcpy(&made, senders->buffer, sizeof made);
+		return (int)made;
+	}
 	if (!senders->framed)
 		return check(senders->buffer, filled) < 0 ? -EBADMSG : 1;
 	while (r >= 0 && at < filled) {
@@ -352,7 +396,7 @@ static void measure_idle(struct senders *senders, struct result *result)
 static int measure(struct senders *senders, struct result *result)
 {
 	uint64_t before = memory_used(senders);
-	int r = permit_all(senders);
+	int r = senders->null ? 0 : permit_all(senders);
 
 	if (r >= 0)
 		r = open_inbox(senders);
@@ -362,7 +406,8 @@ static int measure(struct senders *senders, struct result *result)
 		r = receive(senders, senders->count);
 	if (r < 0)
 		return r;
-	result->memory = (memory_used(senders) - before) / senders->count;
+	if (!senders->null)
+		result->memory = (memory_used(senders) - before) / senders->count;
 	r = measure_busy(senders, result);
 	if (r < 0)
 		return r;
@@ -382,11 +427,13 @@ static void print_result(const struct senders *senders, const struct result *res
 
 	printf("%s%s\t%s\t%u\t%" PRIu64 "\t%.0f\t%.3f\t%.0f\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
 	       "\n",
-		senders->framed ? "framed" : "file", senders->cpu_senders < 0 ? "" : "-apart",
-		senders->all_active ? "all" : "one", senders->count, result->messages,
-		(double)result->ns / messages, (double)result->busy.switches / messages,
-		(double)result->busy.cpu_ns / messages, result->idle.switches, result->idle.cpu_ns,
-		result->memory);
+		senders->null     ? "null"
+		: senders->framed ? "framed"
+				  : "file",
+		senders->cpu_senders < 0 ? "" : "-apart", senders->all_active ? "all" : "one",
+		senders->count, result->messages, (double)result->ns / messages,
+		(double)result->busy.switches / messages, (double)result->busy.cpu_ns / messages,
+		result->idle.switches, result->idle.cpu_ns, result->memory);
 }
 
 static void usage(void)
@@ -394,6 +441,7 @@ static void usage(void)
 	fputs("usage: senders --mount MOUNTPOINT --domid N --dir DIRECTORY --receiver PID\n"
 	      "               [--senders COUNT] [--all] [--framed] [--ms TIME]\n"
 	      "               [--cpu-reader NUMBER] [--cpu-senders NUMBER]\n"
+	      "       senders --null [--senders COUNT] [--all] [--ms TIME] [--cpu-...]\n"
 	      "       senders --header\n",
 		stderr);
 	exit(2);
@@ -408,6 +456,7 @@ enum option_code {
 	OPT_SENDERS,
 	OPT_ALL,
 	OPT_FRAMED,
+	OPT_NULL,
 	OPT_MS,
 	OPT_CPU_READER,
 	OPT_CPU_SENDERS,
@@ -422,6 +471,7 @@ static const struct option options[] = {
 	{"senders", required_argument, NULL, OPT_SENDERS},
 	{"all", no_argument, NULL, OPT_ALL},
 	{"framed", no_argument, NULL, OPT_FRAMED},
+	{"null", no_argument, NULL, OPT_NULL},
 	{"ms", required_argument, NULL, OPT_MS},
 	{"cpu-reader", required_argument, NULL, OPT_CPU_READER},
 	{"cpu-senders", required_argument, NULL, OPT_CPU_SENDERS},
@@ -454,6 +504,11 @@ static void set_option(struct senders *senders, int code, const char *text)
 		break;
 	case OPT_FRAMED:
 		senders->framed = true;
+		break;
+	case OPT_NULL:
+		senders->null = true;
+		senders->dir = senders->mount = ""; /* of nobody */
+		senders->receiver = getpid();
 		break;
 	case OPT_MS:
 		senders->budget = bench_number("--ms", text) * NS_PER_MS;
