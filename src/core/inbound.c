@@ -310,10 +310,9 @@ static void count_revoked(struct inbound *in)
 	in->ep->rings_revoked++;
 	if (++in->revoked == REVOKED_TOLD)
 		hv_log(in->ep->sivc->hv, LOG_WARNING,
-			"domain %u has had %d rings of endpoint %s, which were taken back; as long "
-			"as "
-			"it maps them, their memory stays taken",
-			in->domid, REVOKED_TOLD, in->ep->name);
+			"%d rings of domain %u were taken back from endpoint %s; their memory "
+			"stays taken as long as that domain maps them",
+			REVOKED_TOLD, in->domid, in->ep->name);
 }
 
 /*
