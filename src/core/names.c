@@ -73,36 +73,22 @@ int sivc_names(
 	return 0;
 }
 
-struct resolving {
-	const char *name;
-	uint16_t domid;
-	bool found;
-};
-
-static void match_name(void *data, const char *name, uint16_t domid)
-{
-	struct resolving *resolving = data;
-
-	if (strcmp(name, resolving->name) != 0)
-		return;
-	resolving->domid = domid;
-	resolving->found = true;
-}
-
 int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid)
 {
-	struct resolving resolving = {.name = text};
-	int r = domid_parse(text, domid);
+	int n, r = domid_parse(text, domid);
 
 	if (r == 0)
 		return 0;
 	if (r == -ERANGE || !hv_name_valid(text))
 		return -ENOENT;
-	r = sivc_names(sivc, match_name, &resolving);
-	if (r < 0)
-		return r;
-	if (!resolving.found)
-		return -ENOENT;
-	*domid = resolving.domid;
-	return 0;
+	n = names_read(sivc);
+	if (n < 0)
+		return n;
+	while (n-- > 0) {
+		if (strcmp(sivc->names[n].name, text) == 0) {
+			*domid = sivc->names[n].domid;
+			return 0;
+		}
+	}
+	return -ENOENT;
 }
