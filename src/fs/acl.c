@@ -4,21 +4,21 @@
  *
  * A reader sees the table of the moment at which it opened the file, or wrote to it last.  Each
  * write is one update.  What it does to the rules that were there depends on how the file was
- *opened:
+ * opened:
  *
  *	with O_TRUNC (`>`)	the first write replaces them, later ones add to it
  *	otherwise (`>>`)	it adds to them
  *
- * Cut to nothing (O_TRUNC, ftruncate) and closed without a write, the file permits nobody (`: >
- *acl`). The old table holds until then, so that `echo "allow 7" > acl` never refuses domain 7 in
- *between.
+ * Cut to nothing (O_TRUNC, ftruncate) and closed without a write, the file permits nobody
+ * (`: > acl`).  The old table holds until then, so that `echo "allow 7" > acl` never refuses domain
+ * 7 in between.
  *
  * That can only be done at `release`, when the last descriptor is closed: `flush` comes for each,
- *and a shell closes one before the command writes to the other.  The kernel does not wait for the
- *answer to `release`, but it puts the request into its queue before close(2) returns, and we take
- *requests in the order of that queue: whoever comes after the close finds the table empty.  (The
- *kernel would hold it back only if more background requests than max_background had no answer yet.
- *There are no others: see fs_init in ops.c.)
+ * and a shell closes one before the command writes to the other.  The kernel does not wait for the
+ * answer to `release`, but it puts the request into its queue before close(2) returns, and we take
+ * requests in the order of that queue: whoever comes after the close finds the table empty.  (The
+ * kernel would hold it back only if more background requests than max_background had no answer yet.
+ * There are no others: see fs_init in ops.c.)
  */
 #include <errno.h>
 #include <fcntl.h>

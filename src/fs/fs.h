@@ -24,7 +24,7 @@
  *
  * Functions return 0 or a count, or a negative errno; reply_error() is the one place where that
  * becomes an answer.  One thread; everything hangs on one struct fs, and what the kernel never
- *gives back (it forgets nothing at an unmount) is freed with it.
+ * gives back (it forgets nothing at an unmount) is freed with it.
  */
 #ifndef SIVCFS_FS_H
 #define SIVCFS_FS_H

@@ -3,15 +3,14 @@
  * floorfs.c: what FUSE itself costs, with nothing behind it: two file systems to measure against.
  *
  *	floorfs null MOUNTPOINT   a write is thrown away, a read is made up: the file "null"
- *	floorfs relay MOUNTPOINT  a write to "a" answers the blocked read of "b", and the other way
- *round
+ *	floorfs relay MOUNTPOINT  a write to "a" answers the blocked read of "b", and so back
  *
  * The relay is the shortest way that two programs can talk through files: one process, no ring, no
  * wake-up but FUSE's own.  Each file holds one message that nobody has read yet; the writer of a
  * second one waits.
  *
- * Both mount and open as sivcfs does: default_permissions, direct_io, without a position.  Requests
- *are taken as sivcfs takes them, from an epoll loop with one thread; with --block they are taken by
+ * Both mount and open as sivcfs does: default_permissions, direct_io, without a position.
+ * Requests are taken as sivcfs takes them, from an epoll loop with one thread; with --block by
  * libfuse's own loop, which blocks in read(2) and needs one system call less a request.
  *
  * They serve the benchmark and nobody else: interrupts are ignored, so a program that is killed in

@@ -15,7 +15,7 @@
  * what it would see there: waiting, interrupts, polling and all.  Three processes: one carries
  * requests, one replies, and the first looks after them and after `on N ...`, which runs sivcfs in
  * the guest.  It ends as sivcfs ends, with its exit status; when it is killed, sivcfs is killed,
- *and a fourth process unmounts, as sivcfs' own does there.
+ * and a fourth process unmounts, as sivcfs' own does there.
  */
 #include <arpa/inet.h>
 #include <errno.h>
