@@ -60,6 +60,12 @@ void bench_meter_read(const struct bench_meter *meter, struct bench_usage *usage
 void bench_usage_add(struct bench_usage *sum, const struct bench_usage *usage);
 void bench_usage_subtract(struct bench_usage *sum, const struct bench_usage *usage);
 
+/*
+ * How often one processor of this machine has interrupted another so far, for whatever reason: to
+ * wake it up, mostly.  UINT64_MAX: this machine does not tell.
+ */
+uint64_t bench_interrupts(void);
+
 /* This process on that processor; -1: on any. */
 int bench_run_on(int cpu);
 

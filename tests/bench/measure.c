@@ -182,6 +182,42 @@ void bench_usage_subtract(struct bench_usage *sum, const struct bench_usage *usa
 	sum->syscalls -= usage->syscalls;
 }
 
+/* The numbers of a line of /proc/interrupts, one a processor, behind its name. */
+static uint64_t sum_numbers(const char *text)
+{
+	uint64_t sum = 0;
+	char *end;
+
+	for (uint64_t n = strtoull(text, &end, 10); end != text; n = strtoull(text, &end, 10)) {
+		sum += n;
+		text = end;
+	}
+	return sum;
+}
+
+/* Rescheduling and function calls, by the names that x86 has for them. */
+uint64_t bench_interrupts(void)
+{
+	FILE *file = fopen("/proc/interrupts", "re");
+	char *line = NULL;
+	size_t room = 0;
+	uint64_t sum = 0;
+	bool found = false;
+
+	while (file && getline(&line, &room, file) > 0) {
+		const char *name = line + strspn(line, " ");
+
+		if (strncmp(name, "RES:", 4) == 0 || strncmp(name, "CAL:", 4) == 0) {
+			sum += sum_numbers(name + 4);
+			found = true;
+		}
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	return found ? sum : UINT64_MAX;
+}
+
 int bench_run_on(int cpu)
 {
 	cpu_set_t set;

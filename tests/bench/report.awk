@@ -1,10 +1,12 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: MIT
 #
 # report.awk: from the data of run.sh to medians and to the table of bars.
 #
+# Each time with quantile.awk before it, as in `awk -f quantile.awk -f report.awk ...`:
+#
 #   report.awk -v what=medians transfer.tsv
-#       label, mode, size, ns, p99_ns, switches, syscalls, cpu_ns: the medians of the runs
+#       label, mode, size, ns, p99_ns, switches, syscalls, cpu_ns, interrupts: the medians of the
+#       runs
 #   report.awk -v what=table transfer.tsv
 #       what each transport takes, as a table in Markdown
 #   report.awk -v what=bars -v ring=BYTES transfer.tsv senders.tsv shell.tsv
@@ -49,6 +51,7 @@ file == "transfer.tsv" {
   add(key SUBSEP "p99", get("p99_ns"))
   add(key SUBSEP "switches", get("switches"))
   add(key SUBSEP "cpu", get("cpu_ns"))
+  add(key SUBSEP "interrupts", get("interrupts"))
 }
 
 file == "senders.tsv" {
@@ -66,17 +69,8 @@ file == "shell.tsv" {
 }
 
 # "" if there are no values.
-function quantile(key, fraction, list, count, i, j, value) {
-  count = split(values[key], list, " ")
-  if (count == 0 || list[1] == "-")
-    return ""
-  for (i = 2; i <= count; i++) {
-    value = list[i]
-    for (j = i - 1; j > 0 && list[j] + 0 > value + 0; j--)
-      list[j + 1] = list[j]
-    list[j + 1] = value
-  }
-  return list[1 + int(fraction * (count - 1))]
+function quantile(key, fraction) {
+  return values[key] ~ /^ -/ ? "" : quantile_of(values[key], fraction)
 }
 
 function median(key) {
@@ -92,13 +86,13 @@ function dash(value) {
 }
 
 function print_medians(i, k) {
-  print "label", "mode", "size", "ns", "p99_ns", "switches", "syscalls", "cpu_ns"
+  print "label", "mode", "size", "ns", "p99_ns", "switches", "syscalls", "cpu_ns", "interrupts"
   for (i = 1; i <= keys; i++) {
     k = order[i]
     split(k, part, SUBSEP)
     print part[1], part[2], part[3], dash(median(k SUBSEP "ns")), dash(median(k SUBSEP "p99")),
       dash(median(k SUBSEP "switches")), dash(median(k SUBSEP "syscalls")),
-      dash(median(k SUBSEP "cpu"))
+      dash(median(k SUBSEP "cpu")), dash(median(k SUBSEP "interrupts"))
   }
 }
 
@@ -110,10 +104,11 @@ function row(label, name, one, trip, p99, bulk) {
   bulk = ns(label, "oneway", 524288)
   if (one == "" && trip == "" && bulk == "")
     return
-  printf "| %s | %s | %s | %s | %s | %s | %s |\n", name, in_us(one), in_us(trip), in_us(p99),
+  printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", name, in_us(one), in_us(trip), in_us(p99),
     bulk == "" ? "" : sprintf("%.2f", 524288 / bulk),
     dash(median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "switches")),
-    dash(median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "syscalls"))
+    dash(median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "syscalls")),
+    dash(median(label SUBSEP "roundtrip" SUBSEP 1024 SUBSEP "interrupts"))
 }
 
 function in_us(value) {
@@ -122,12 +117,12 @@ function in_us(value) {
 
 function print_table() {
   print "| | 1 KB one way, us | 1 KB round trip, us | its 99th percentile | 512 KiB, GB/s " \
-    "| switches a round trip | system calls |"
-  print "|---|--:|--:|--:|--:|--:|--:|"
+    "| switches a round trip | system calls | interrupts between processors |"
+  print "|---|--:|--:|--:|--:|--:|--:|--:|"
   row("file", "**sivcfs, plain files**")
   row("framed", "**sivcfs, framed files**")
   row("file-large-ring", "sivcfs, plain files, ring=2M")
-  row("file-spin", "sivcfs, plain files, spin=50")
+  row("file-spin", "sivcfs, plain files, spin=200")
   row("libsivc", "**libsivc**")
   row("libsivc-nospin", "libsivc that does not spin")
   row("batched", "libsivc, batched")
@@ -141,6 +136,7 @@ function print_table() {
   row("tcp", "TCP, loopback")
   row("veth", "TCP, veth")
   row("file-apart", "sivcfs, plain files, apart")
+  row("file-spin-apart", "sivcfs, plain files, spin=200, apart")
   row("framed-apart", "sivcfs, framed files, apart")
   row("null-apart", "*null FUSE file system, apart*")
   row("relay-apart", "*relay FUSE file system, apart*")
@@ -164,19 +160,37 @@ function ratio(a, b) {
   return a == "" || b == "" ? "" : a / b
 }
 
+# What was seen beside a bar, and is none.
+function beside(what, value) {
+  printf "| %s | | %.2f | |\n", what, value
+}
+
+function interrupts(label, mode) {
+  return median(label SUBSEP mode SUBSEP 1024 SUBSEP "interrupts")
+}
+
 function bars_files() {
   bar("file, 1 KB one way: time to that of the null file system", "<=", 1.25,
     ratio(ns("file", "oneway", 1024), ns("null", "oneway", 1024)), "x")
+  beside("interrupts between processors a message meanwhile, file", interrupts("file", "oneway"))
+  beside("interrupts between processors a message meanwhile, null", interrupts("null", "oneway"))
   bar("the same, each side on a processor of its own", "<=", 1.25,
     ratio(ns("file-apart", "oneway", 1024), ns("null-apart", "oneway", 1024)), "x")
+  beside("interrupts a message then, file", interrupts("file-apart", "oneway"))
+  bar("the same with spin=, anywhere", "<=", 1.25,
+    ratio(ns("file-spin", "oneway", 1024), ns("null", "oneway", 1024)), "x")
   bar("file, 1 KB round trip: time to that of the relay file system", "<=", 1.6,
     ratio(ns("file", "roundtrip", 1024), ns("relay", "roundtrip", 1024)), "x")
   bar("the same, each side on a processor of its own", "<=", 1.6,
     ratio(ns("file-apart", "roundtrip", 1024), ns("relay-apart", "roundtrip", 1024)), "x")
   bar("the same with spin=, anywhere", "<=", 1.3,
     ratio(ns("file-spin", "roundtrip", 1024), ns("relay", "roundtrip", 1024)), "x")
+  bar("the same with spin=, each side on a processor of its own", "<=", 1.3,
+    ratio(ns("file-spin-apart", "roundtrip", 1024), ns("relay-apart", "roundtrip", 1024)), "x")
   bar("file, 1 KB round trip: time to that of TCP over veth", "<=", 1,
     ratio(ns("file", "roundtrip", 1024), ns("veth", "roundtrip", 1024)), "x")
+  bar("the same with spin=, each side on a processor of its own", "<=", 1,
+    ratio(ns("file-spin-apart", "roundtrip", 1024), ns("veth-apart", "roundtrip", 1024)), "x")
   bar("for comparison: a write and a read of the null file system, to TCP over veth", "<=", 1,
     ratio(ns("null", "roundtrip", 1024), ns("veth", "roundtrip", 1024)), "x")
   bar("framed file, 1 KB one way: speed to that of TCP over veth", ">=", 5,
@@ -218,9 +232,16 @@ function sender_ns(form, active, count) {
   return median("senders" SUBSEP form SUBSEP active SUBSEP count SUBSEP "ns")
 }
 
-# What a message takes longer because it is made by one of 500 processes, and not by one.
-function crowd_ns() {
-  return sender_ns("null-apart", "all", 500) - sender_ns("null-apart", "all", 1)
+# What a message takes longer because 500 processes make them in as many rings, and not one in one.
+function crowd_ns(place) {
+  return sender_ns("null" place, "all", 500) - sender_ns("null" place, "all", 1)
+}
+
+function bars_all(form, place) {
+  bar("500 senders, all active, " (place ? "apart, " : "") form ": throughput to that of one", ">=", 0.8,
+    ratio(sender_ns(form place, "one", 1), sender_ns(form place, "all", 500)), "x")
+  bar("the same without what so many processes and rings take in memory alone, " form, ">=", 0.8,
+    ratio(sender_ns(form place, "one", 1), sender_ns(form place, "all", 500) - crowd_ns(place)), "x")
 }
 
 function bars_senders(form, count, counts, n) {
@@ -228,14 +249,10 @@ function bars_senders(form, count, counts, n) {
   for (count = 1; count <= n; count++)
     bar(counts[count] " permitted senders, one active, " form ": time a message to that of one",
       "<=", 1.2, ratio(sender_ns(form, "one", counts[count]), sender_ns(form, "one", 1)), "x")
-  bar("500 senders, all active, " form ": throughput to that of one", ">=", 0.8,
-    ratio(sender_ns(form, "one", 1), sender_ns(form, "all", 500)), "x")
+  bars_all(form, "")
   bar("500 permitted senders, one active, apart, " form ": time a message to that of one", "<=", 1.2,
     ratio(sender_ns(form "-apart", "one", 500), sender_ns(form "-apart", "one", 1)), "x")
-  bar("500 senders, all active, apart, " form ": throughput to that of one", ">=", 0.8,
-    ratio(sender_ns(form "-apart", "one", 1), sender_ns(form "-apart", "all", 500)), "x")
-  bar("the same without what 500 processes take that only make their messages, " form, ">=", 0.8,
-    ratio(sender_ns(form "-apart", "one", 1), sender_ns(form "-apart", "all", 500) - crowd_ns()), "x")
+  bars_all(form, "-apart")
   bar("nobody sends, " form ": context switches of the receiver in a second", "<=", 0,
     quantile("idle" SUBSEP form SUBSEP "switches", 1), "")
   bar("nobody sends, " form ": CPU time of the receiver in a second, ns", "<=", 0,

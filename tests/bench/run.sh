@@ -31,7 +31,7 @@ declare -r not_possible=77
 declare -r port_socat=7001 port_nc=7002
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
 declare -r inotify_needed=1024
-declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=50
+declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=200
 
 # Defaults: the full run.
 build=$root/build-bench
@@ -224,6 +224,10 @@ set_up_files() {
     mount_floor relay-apart taskset -c 0
     mount_pair apart '' apart
     labels+=(null-apart relay-apart file-apart framed-apart libsivc-apart seqpacket-apart veth-apart)
+    if has_option spin; then
+      mount_pair spin-apart "spin=$spin_us" apart
+      labels+=(file-spin-apart)
+    fi
   fi
 }
 
@@ -257,6 +261,7 @@ set_arguments() {
     file-apart | framed-apart) pair_arguments apart ;;
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
+    file-spin-apart) pair_arguments spin-apart ;;
     libsivc | libsivc-apart | batched) arguments+=(--dir "$work/libsivc") ;;
     libsivc-nospin) arguments+=(--dir "$work/libsivc" --spin none) ;;
     veth | veth-apart) arguments+=(--netns-a a --netns-b b --address-b "$address_b") ;;
@@ -318,18 +323,16 @@ senders_once() {
   rm -rf "$at"
 }
 
-# What as many processes take that only make their messages.
-measure_crowd() {
-  local run=$1 count line
-  for count in 1 "${senders[-1]}"; do
-    line=$("$build/tests/bench/senders" --null --senders "$count" --all --ms "$ms" \
-      --cpu-reader 0 --cpu-senders 1)
-    printf '%s\t%s\n' "$run" "$line" >> "$results/senders.tsv"
-  done
+# crowd_once RUN PLACE COUNT: what as many processes take, and as many rings, in memory alone.
+crowd_once() {
+  local line arguments=()
+  [[ $2 != apart ]] || arguments=(--cpu-reader 0 --cpu-senders 1)
+  line=$("$build/tests/bench/senders" --null --senders "$3" --all --ms "$ms" "${arguments[@]}")
+  printf '%s\t%s\n' "$1" "$line" >> "$results/senders.tsv"
 }
 
 measure_senders() {
-  local run=$1 count form
+  local run=$1 count form place places=(anywhere)
 
   for form in '' --framed; do
     for count in "${senders[@]}"; do
@@ -342,7 +345,11 @@ measure_senders() {
       senders_once "$run" apart "${senders[-1]}" --all ${form:+"$form"}
     fi
   done
-  if (($(nproc) > 1)); then measure_crowd "$run"; fi
+  if (($(nproc) > 1)); then places+=(apart); fi
+  for place in "${places[@]}"; do
+    crowd_once "$run" "$place" 1
+    crowd_once "$run" "$place" "${senders[-1]}"
+  done
 }
 
 # shell RUN WHAT ARGUMENT...
@@ -393,8 +400,12 @@ write_headers() {
   printf 'run\twhat\tus\n' > "$results/shell.tsv"
 }
 
+report() {
+  awk -f "$here/quantile.awk" -f "$here/report.awk" "$@"
+}
+
 draw() {
-  "$here/report.awk" -v what=medians "$results/transfer.tsv" > "$work/medians"
+  report -v what=medians "$results/transfer.tsv" > "$work/medians"
   (cd "$work" && gnuplot -e "medians='$work/medians'; directory='$results'" "$here/plot.gp")
 }
 
@@ -420,8 +431,8 @@ inside() {
   echo "counting system calls" >&2
   measure_transfers 0 --count-syscalls
   draw
-  "$here/report.awk" -v what=table "$results/transfer.tsv" > "$results/table.md"
-  "$here/report.awk" -v what=bars -v ring="$((ring_default + control_page))" \
+  report -v what=table "$results/transfer.tsv" > "$results/table.md"
+  report -v what=bars -v ring="$((ring_default + control_page))" \
     "$results/transfer.tsv" "$results/senders.tsv" "$results/shell.tsv" |
     tee "$results/bars.md"
 }

@@ -10,9 +10,10 @@
  * Memory is what the receiver's side holds for a sender: the growth of the shared files and of the
  * receiver's own heap, from before the rules to after each sender has sent a message.
  *
- * With --null there is no receiver: each sender makes its messages in memory of its own, as large
- * as a ring, and yields the processor when that is full.  So much do that many processes take
- * alone.
+ * With --null there is no endpoint and no mount: each sender makes its messages in memory as large
+ * as a ring, and when that is full it tells the reader and yields the processor; nobody waits until
+ * there is room.  The reader copies as many messages out of one ring after the other, and looks at
+ * each byte.  So much do that many processes and rings take alone.
  *
  * The output is one line of tab-separated values, named by `senders --header`.
  */
@@ -33,6 +34,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +53,7 @@
 #define BLOCK         512 /* what st_blocks counts in */
 #define STUCK_S       120
 #define QUIT          (UINT64_MAX - 1)
+#define PLACES        (SIVC_RING_DEFAULT / MESSAGE) /* null: in a ring */
 
 struct senders {
 	/* From the command line. */
@@ -65,7 +68,9 @@ struct senders {
 	pid_t receiver;
 	int cpu_reader, cpu_senders; /* -1: any */
 	/* While it runs. */
-	int inbox;           /* null: eventfd, counts what was made */
+	int inbox;           /* null: eventfd, counts what was made and not read */
+	char *rings;         /* null: one for each sender */
+	uint64_t next;       /* null: which message of all those is read next */
 	int go[SENDERS_MAX]; /* eventfd: how many messages that sender is to send */
 	char *buffer;
 	struct bench_meter meter;
@@ -111,28 +116,28 @@ static int serve(struct sivc *sivc, uint16_t to, int go)
 
 static int make_messages(char *ring, uint64_t count, int made)
 {
-	const uint64_t places = SIVC_RING_DEFAULT / MESSAGE;
-
-	for (uint64_t i = 0; i < count; i++) {
-		bench_make(ring + i % places * MESSAGE, MESSAGE, i, BENCH_DATA);
-		if (i % places == places - 1)
-			sched_yield();
+	for (uint64_t n, left = count; left > 0; left -= n) {
+		n = left < PLACES ? left : PLACES;
+		for (uint64_t i = 0; i < n; i++)
+			bench_make(ring + i * MESSAGE, MESSAGE, i, BENCH_DATA);
+		if (write(made, &n, sizeof n) != sizeof n)
+			return -errno;
+		sched_yield();
 	}
-	return write(made, &count, sizeof count) == sizeof count ? 0 : -errno;
+	return 0;
 }
 
-static int serve_nobody(const struct senders *senders, int go)
+static int serve_nobody(const struct senders *senders, unsigned int index)
 {
-	char *ring = malloc(SIVC_RING_DEFAULT);
 	uint64_t count = 1;
-	int r = ring ? 0 : -ENOMEM;
+	int r = 0;
 
 	while (r >= 0 && count != QUIT) {
-		r = make_messages(ring, count, senders->inbox);
-		if (r >= 0 && read(go, &count, sizeof count) != sizeof count)
+		r = make_messages(
+			senders->rings + index * SIVC_RING_DEFAULT, count, senders->inbox);
+		if (r >= 0 && read(senders->go[index], &count, sizeof count) != sizeof count)
 			r = -errno;
 	}
-	free(ring);
 	return r;
 }
 
@@ -149,7 +154,7 @@ static int sender(const struct senders *senders, unsigned int index)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	r = bench_run_on(senders->cpu_senders);
 	if (r >= 0 && senders->null)
-		return serve_nobody(senders, senders->go[index]) < 0;
+		return serve_nobody(senders, index) < 0;
 	if (r >= 0)
 		r = sivc_open(&config, &sivc);
 	if (r >= 0) {
@@ -229,10 +234,6 @@ static int open_inbox(struct senders *senders)
 	char path[PATH_LENGTH];
 	uint32_t on = 1;
 
-	if (senders->null) {
-		senders->inbox = eventfd(0, EFD_CLOEXEC);
-		return senders->inbox < 0 ? -errno : 0;
-	}
 	snprintf(path, sizeof path, "%s/inbox", senders->mount);
 	senders->inbox = open(path, O_RDONLY | O_CLOEXEC);
 	if (senders->inbox < 0)
@@ -242,6 +243,15 @@ static int open_inbox(struct senders *senders)
 	return 0;
 }
 
+/* What it has instead of an inbox, and the rings. */
+static int open_nothing(struct senders *senders)
+{
+	senders->inbox = eventfd(0, EFD_CLOEXEC);
+	senders->rings = mmap(NULL, (size_t)senders->count * SIVC_RING_DEFAULT,
+		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return senders->inbox < 0 || senders->rings == MAP_FAILED ? -errno : 0;
+}
+
 static int check(const char *bytes, size_t size)
 {
 	struct bench_head head;
@@ -249,8 +259,21 @@ static int check(const char *bytes, size_t size)
 	return size == MESSAGE && bench_check(bytes, size, &head) ? 0 : -EBADMSG;
 }
 
+/* Each is looked at, and may be anything: its sender goes on. */
+static void look_at(struct senders *senders, uint64_t count)
+{
+	struct bench_head head;
+
+	while (count-- > 0) {
+		uint64_t place = senders->next++ % ((uint64_t)senders->count * PLACES);
+
+		memcpy(senders->buffer, senders->rings + place * MESSAGE, MESSAGE);
+		(void)bench_check(senders->buffer, MESSAGE, &head);
+	}
+}
+
 /* What one read has brought: a message, frames, or a count.  Returns how many. */
-static int check_all(const struct senders *senders, size_t filled)
+static int check_all(struct senders *senders, size_t filled)
 {
 	struct sivc_frame_header header;
 	uint64_t made;
@@ -260,6 +283,7 @@ static int check_all(const struct senders *senders, size_t filled)
 
 	if (senders->null) {
 		memcpy(&made, senders->buffer, sizeof made);
+		look_at(senders, made);
 		return (int)made;
 	}
 	if (!senders->framed)
@@ -395,11 +419,11 @@ static void measure_idle(struct senders *senders, struct result *result)
 
 static int measure(struct senders *senders, struct result *result)
 {
-	uint64_t before = memory_used(senders);
+	uint64_t before = senders->null ? 0 : memory_used(senders);
 	int r = senders->null ? 0 : permit_all(senders);
 
 	if (r >= 0)
-		r = open_inbox(senders);
+		r = senders->null ? open_nothing(senders) : open_inbox(senders);
 	if (r >= 0)
 		r = start_senders(senders);
 	if (r >= 0)

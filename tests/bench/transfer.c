@@ -75,6 +75,7 @@ struct result {
 	uint64_t median_ns;
 	uint64_t p99_ns;
 	struct bench_usage usage;
+	uint64_t interrupts; /* UINT64_MAX: unknown */
 };
 
 static int link_open(struct link *link, const struct plan *plan, enum side side)
@@ -246,13 +247,17 @@ static void read_meters(const struct run *run, struct bench_usage *sum)
 static int measure(struct run *run, struct result *result)
 {
 	struct bench_usage before;
-	uint64_t ns;
+	uint64_t interrupts, ns;
 	int r = calibrate(run, &result->messages);
 
 	if (r < 0)
 		return r;
 	read_meters(run, &before);
+	interrupts = bench_interrupts();
 	r = work(run, result->messages, &ns);
+	result->interrupts = bench_interrupts();
+	if (interrupts != UINT64_MAX)
+		result->interrupts -= interrupts;
 	read_meters(run, &result->usage);
 	bench_usage_subtract(&result->usage, &before);
 	if (run->plan.stream) {
@@ -291,7 +296,8 @@ static int add_meters(struct run *run, pid_t other)
 
 static void print_header(void)
 {
-	puts("transport\tmode\tsize\tmessages\tmedian_ns\tp99_ns\tswitches\tsyscalls\tcpu_ns");
+	puts("transport\tmode\tsize\tmessages\tmedian_ns\tp99_ns\tswitches\tsyscalls\tcpu_ns\t"
+	     "interrupts");
 }
 
 static void print_each(uint64_t total, uint64_t messages)
@@ -314,6 +320,10 @@ static void print_result(const struct run *run, const struct result *result)
 	else
 		printf("\t-");
 	print_each(result->usage.cpu_ns, result->messages);
+	if (result->interrupts != UINT64_MAX)
+		print_each(result->interrupts, result->messages);
+	else
+		printf("\t-");
 	putchar('\n');
 }
 

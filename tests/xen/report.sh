@@ -25,7 +25,7 @@ flood_table() {
 
 # Times the speed of TCP, in the same run.
 transfer_table() {
-  awk -f "$xen/medians.awk" transfer.tsv | awk -F '\t' '
+  "$xen/medians.sh" transfer.tsv | awk -F '\t' '
     !($1 in known) { known[$1]; order[++n] = $1 }
     { us[$1, $2, $3] = $4 }
     function cell(t, mode, bytes, tcp) {
@@ -37,7 +37,10 @@ transfer_table() {
       name["tcp"] = "TCP over netfront"; name["vchan"] = "libvchan"; name["batched"] = "libsivc, batched"
       name["spinning"] = "libsivc, spin=1000"
       name["file"] = "sivcfs, plain files"; name["framed"] = "sivcfs, framed files"
-      name["framed-large"] = "sivcfs, framed files, ring=2M"
+      name["file-spin"] = "sivcfs, plain files, spin=1000"
+      name["framed-spin"] = "sivcfs, framed files, spin=1000"
+      name["framed-256K"] = "sivcfs, framed files, ring=256K"
+      name["framed-2M"] = "sivcfs, framed files, ring=2M"
     }
     END {
       print "| carried by | 1 KB, one way | 1 KB, round trip (median) | 128 KiB | 512 KiB |"

@@ -39,7 +39,7 @@ take_turns() {
 
 # of TRANSPORT MODE BYTES: microseconds a message.
 of() {
-  awk -f "$xen/medians.awk" "$table" | awk -v transport="$1" -v mode="$2" -v bytes="$3" \
+  "$xen/medians.sh" "$table" | awk -v transport="$1" -v mode="$2" -v bytes="$3" \
     '$1 == transport && $2 == mode && $3 == bytes { print $4 }'
 }
 
@@ -68,8 +68,20 @@ faster() {
   faster 1 file tcp roundtrip 1024
 }
 
+@test "the same with spin=, round trips faster than without" {
+  mount_both 1 2 spin=1000
+  take_turns "$(id 2)" "$(id 1)" file-spin framed-spin
+  faster 1 file-spin file roundtrip 1024
+}
+
+@test "framed files carry it through a ring of 256 KiB" {
+  mount_both 1 2 ring=262144
+  take_turns "$(id 2)" "$(id 1)" framed-256K
+  faster 1 framed-256K tcp oneway 1024
+}
+
 @test "framed files carry it through a ring of 2 MiB" {
   mount_both 1 2 ring=2097152
-  take_turns "$(id 2)" "$(id 1)" framed-large
-  faster 1 framed-large tcp oneway 1024
+  take_turns "$(id 2)" "$(id 1)" framed-2M
+  faster 1 framed-2M tcp oneway 1024
 }
