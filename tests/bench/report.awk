@@ -145,62 +145,61 @@ function print_table() {
   row("veth-apart", "TCP, veth, apart")
 }
 
-# sign: "<=" or ">=".
-function bar(what, sign, limit, value, unit, reached) {
+# sign: "<=" or ">=".  beside: what was seen meanwhile.
+function bar(what, sign, limit, value, unit, beside, reached) {
   if (value == "") {
-    printf "| %s | %s %s%s | not measured | no |\n", what, sign, limit, unit
+    printf "| %s | %s %s%s | not measured | no | |\n", what, sign, limit, unit
     return
   }
   reached = sign == "<=" ? value <= limit : value >= limit
-  printf "| %s | %s %s%s | %.*f%s | %s |\n", what, sign, limit, unit, value < 10 ? 2 : 1, value,
-    unit, reached ? "yes" : "**no**"
+  printf "| %s | %s %s%s | %.*f%s | %s | %s |\n", what, sign, limit, unit, value < 10 ? 2 : 1, value,
+    unit, reached ? "yes" : "**no**", beside
 }
 
 function ratio(a, b) {
   return a == "" || b == "" ? "" : a / b
 }
 
-# What was seen beside a bar, and is none.
-function beside(what, value) {
-  printf "| %s | | %.2f | |\n", what, value
+function interrupts(label, mode, size) {
+  return dash(median(label SUBSEP mode SUBSEP size SUBSEP "interrupts"))
 }
 
-function interrupts(label, mode) {
-  return median(label SUBSEP mode SUBSEP 1024 SUBSEP "interrupts")
+function both_interrupts(a, b, mode, size) {
+  return interrupts(a, mode, size) ", " interrupts(b, mode, size)
+}
+
+# What LABEL takes in relation to OTHER: wherever the scheduler puts them, and each side on a
+# processor of its own.
+function bar_times(what, limit, mode, label, other) {
+  bar(what, "<=", limit, ratio(ns(label, mode, 1024), ns(other, mode, 1024)), "x",
+    both_interrupts(label, other, mode, 1024))
+  label = label "-apart"
+  other = other "-apart"
+  bar("the same, apart", "<=", limit, ratio(ns(label, mode, 1024), ns(other, mode, 1024)), "x",
+    both_interrupts(label, other, mode, 1024))
+}
+
+# How many times as fast LABEL is as OTHER, one way.
+function bar_speeds(what, limit, size, label, other) {
+  bar(what, ">=", limit, ratio(ns(other, "oneway", size), ns(label, "oneway", size)), "x",
+    both_interrupts(label, other, "oneway", size))
+  label = label "-apart"
+  other = other "-apart"
+  bar("the same, apart", ">=", limit, ratio(ns(other, "oneway", size), ns(label, "oneway", size)), "x",
+    both_interrupts(label, other, "oneway", size))
 }
 
 function bars_files() {
-  bar("file, 1 KB one way: time to that of the null file system", "<=", 1.25,
-    ratio(ns("file", "oneway", 1024), ns("null", "oneway", 1024)), "x")
-  beside("interrupts between processors a message meanwhile, file", interrupts("file", "oneway"))
-  beside("interrupts between processors a message meanwhile, null", interrupts("null", "oneway"))
-  bar("the same, each side on a processor of its own", "<=", 1.25,
-    ratio(ns("file-apart", "oneway", 1024), ns("null-apart", "oneway", 1024)), "x")
-  beside("interrupts a message then, file", interrupts("file-apart", "oneway"))
-  bar("the same with spin=, anywhere", "<=", 1.25,
-    ratio(ns("file-spin", "oneway", 1024), ns("null", "oneway", 1024)), "x")
-  bar("file, 1 KB round trip: time to that of the relay file system", "<=", 1.6,
-    ratio(ns("file", "roundtrip", 1024), ns("relay", "roundtrip", 1024)), "x")
-  bar("the same, each side on a processor of its own", "<=", 1.6,
-    ratio(ns("file-apart", "roundtrip", 1024), ns("relay-apart", "roundtrip", 1024)), "x")
-  bar("the same with spin=, anywhere", "<=", 1.3,
-    ratio(ns("file-spin", "roundtrip", 1024), ns("relay", "roundtrip", 1024)), "x")
-  bar("the same with spin=, each side on a processor of its own", "<=", 1.3,
-    ratio(ns("file-spin-apart", "roundtrip", 1024), ns("relay-apart", "roundtrip", 1024)), "x")
-  bar("file, 1 KB round trip: time to that of TCP over veth", "<=", 1,
-    ratio(ns("file", "roundtrip", 1024), ns("veth", "roundtrip", 1024)), "x")
-  bar("the same with spin=, each side on a processor of its own", "<=", 1,
-    ratio(ns("file-spin-apart", "roundtrip", 1024), ns("veth-apart", "roundtrip", 1024)), "x")
-  bar("for comparison: a write and a read of the null file system, to TCP over veth", "<=", 1,
-    ratio(ns("null", "roundtrip", 1024), ns("veth", "roundtrip", 1024)), "x")
-  bar("framed file, 1 KB one way: speed to that of TCP over veth", ">=", 5,
-    ratio(ns("veth", "oneway", 1024), ns("framed", "oneway", 1024)), "x")
-  bar("the same, each side on a processor of its own", ">=", 5,
-    ratio(ns("veth-apart", "oneway", 1024), ns("framed-apart", "oneway", 1024)), "x")
-  bar("file, 512 KiB one way: rate to that of the null file system", ">=", 0.4,
-    ratio(ns("null", "oneway", 524288), ns("file", "oneway", 524288)), "x")
-  bar("file, 512 KiB one way: rate to that of TCP over veth", ">=", 1,
-    ratio(ns("veth", "oneway", 524288), ns("file", "oneway", 524288)), "x")
+  bar_times("file, 1 KB one way: time to that of the null file system", 1.25, "oneway", "file", "null")
+  bar_times("file, 1 KB round trip: time to that of the relay file system", 1.6, "roundtrip", "file", "relay")
+  bar_times("file with spin=, 1 KB round trip: time to that of the relay file system", 1.3, "roundtrip", "file-spin", "relay")
+  bar_times("file, 1 KB round trip: time to that of TCP over veth", 1, "roundtrip", "file", "veth")
+  bar_times("file with spin=, 1 KB round trip: time to that of TCP over veth", 1, "roundtrip", "file-spin", "veth")
+  bar_times("for comparison: a write and a read of the null file system, to TCP over veth", 1, "roundtrip",
+    "null", "veth")
+  bar_speeds("framed file, 1 KB one way: speed to that of TCP over veth", 5, 1024, "framed", "veth")
+  bar_speeds("file, 512 KiB one way: rate to that of the null file system", 0.4, 524288, "file", "null")
+  bar_speeds("file, 512 KiB one way: rate to that of TCP over veth", 1, 524288, "file", "veth")
   bar("the two above with a ring of 2 MiB: null", ">=", 0.4,
     ratio(ns("null", "oneway", 524288), ns("file-large-ring", "oneway", 524288)), "x")
   bar("the two above with a ring of 2 MiB: veth", ">=", 1,
@@ -237,22 +236,22 @@ function crowd_ns(place) {
   return sender_ns("null" place, "all", 500) - sender_ns("null" place, "all", 1)
 }
 
-function bars_all(form, place) {
-  bar("500 senders, all active, " (place ? "apart, " : "") form ": throughput to that of one", ">=", 0.8,
+# place: "" or "-apart".
+function bars_senders_in(form, place, where, count, counts, n) {
+  where = (place ? "apart, " : "") form
+  n = split("10 100 500", counts, " ")
+  for (count = 1; count <= n; count++)
+    bar(counts[count] " permitted senders, one active, " where ": time a message to that of one", "<=", 1.2,
+      ratio(sender_ns(form place, "one", counts[count]), sender_ns(form place, "one", 1)), "x")
+  bar("500 senders, all active, " where ": throughput to that of one", ">=", 0.8,
     ratio(sender_ns(form place, "one", 1), sender_ns(form place, "all", 500)), "x")
-  bar("the same without what so many processes and rings take in memory alone, " form, ">=", 0.8,
+  bar("the same without what so many processes and rings take in memory alone, " where, ">=", 0.8,
     ratio(sender_ns(form place, "one", 1), sender_ns(form place, "all", 500) - crowd_ns(place)), "x")
 }
 
-function bars_senders(form, count, counts, n) {
-  n = split("10 100 500", counts, " ")
-  for (count = 1; count <= n; count++)
-    bar(counts[count] " permitted senders, one active, " form ": time a message to that of one",
-      "<=", 1.2, ratio(sender_ns(form, "one", counts[count]), sender_ns(form, "one", 1)), "x")
-  bars_all(form, "")
-  bar("500 permitted senders, one active, apart, " form ": time a message to that of one", "<=", 1.2,
-    ratio(sender_ns(form "-apart", "one", 500), sender_ns(form "-apart", "one", 1)), "x")
-  bars_all(form, "-apart")
+function bars_senders(form) {
+  bars_senders_in(form, "")
+  bars_senders_in(form, "-apart")
   bar("nobody sends, " form ": context switches of the receiver in a second", "<=", 0,
     quantile("idle" SUBSEP form SUBSEP "switches", 1), "")
   bar("nobody sends, " form ": CPU time of the receiver in a second, ns", "<=", 0,
@@ -267,8 +266,8 @@ function beyond_ring(form, memory) {
 }
 
 function print_bars(mount) {
-  print "| what | bar | measured | reached |"
-  print "|---|---|---|---|"
+  print "| what | bar | measured | reached | interrupts between processors a message: ours, the other's |"
+  print "|---|---|---|---|---|"
   bars_files()
   bars_library()
   bar("echo until `read` has it: speed to that of the better of socat and nc", ">=", 5,

@@ -334,19 +334,14 @@ crowd_once() {
 measure_senders() {
   local run=$1 count form place places=(anywhere)
 
-  for form in '' --framed; do
-    for count in "${senders[@]}"; do
-      senders_once "$run" anywhere "$count" ${form:+"$form"}
-    done
-    senders_once "$run" anywhere "${senders[-1]}" --all ${form:+"$form"}
-    if (($(nproc) > 1)); then
-      senders_once "$run" apart 1 ${form:+"$form"}
-      senders_once "$run" apart "${senders[-1]}" ${form:+"$form"}
-      senders_once "$run" apart "${senders[-1]}" --all ${form:+"$form"}
-    fi
-  done
   if (($(nproc) > 1)); then places+=(apart); fi
   for place in "${places[@]}"; do
+    for form in '' --framed; do
+      for count in "${senders[@]}"; do
+        senders_once "$run" "$place" "$count" ${form:+"$form"}
+      done
+      senders_once "$run" "$place" "${senders[-1]}" --all ${form:+"$form"}
+    done
     crowd_once "$run" "$place" 1
     crowd_once "$run" "$place" "${senders[-1]}"
   done
