@@ -8,8 +8,10 @@ times=$((sanitized ? 20000 : 100000))
 
 # undisturbed COMMAND...: it leaves domain 1 asleep.
 undisturbed() {
-  # Whatever was under way ends when this is answered.
+  # Whatever was under way ends when this is answered, but for what it looks at a little later (names,
+  # after rules that concern them).
   cat 1/self > /dev/null
+  eventually no_timer
   "$build/tests/await" blocked "${domain_pid[1]}"
   local before after
   before=$(work 1)
@@ -17,6 +19,11 @@ undisturbed() {
   after=$(work 1)
   echo "domain 1: $before; after: $after"
   same "$after" "$before"
+}
+
+# Domain 1 has nothing to do at a later time.
+no_timer() {
+  ! grep -qs '^it_value: (.*[1-9]' /proc/"${domain_pid[1]}"/fdinfo/*
 }
 
 floods() {

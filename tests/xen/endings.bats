@@ -10,7 +10,7 @@ large=500000
   mount_in 1
   mount_in 2
   permit 2 1
-  start writer in_domain 1 "head -c $large /dev/zero | dd of=/sivc/peers/$(id 2) bs=$large
+  start writer in_domain 1 "dd if=/dev/zero of=/sivc/peers/$(id 2) bs=$large count=1
     date +%s.%N"
   blocked 1 dd
   local destroyed failed
@@ -28,7 +28,7 @@ large=500000
   mount_in 1
   mount_in 3
   permit 1 0 3
-  start writer in_domain 3 "head -c $large /dev/zero | dd of=/sivc/peers/$(id 1) bs=$large"
+  start writer in_domain 3 "dd if=/dev/zero of=/sivc/peers/$(id 1) bs=$large count=1"
   blocked 3 dd
   in_domain 0 'xl destroy sivc-u3'
   mounted=(0 1)
