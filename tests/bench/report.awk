@@ -7,8 +7,8 @@
 #   report.awk -v what=medians transfer.tsv
 #       label, mode, size, ns, p99_ns, switches, syscalls, cpu_ns, interrupts: the medians of the
 #       runs
-#   report.awk -v what=table transfer.tsv
-#       what each transport takes, as a table in Markdown
+#   report.awk -v what=table -v spin=MICROSECONDS transfer.tsv
+#       what each transport takes, as a table in Markdown; spin: of the mounts that spin
 #   report.awk -v what=bars -v ring=BYTES transfer.tsv senders.tsv shell.tsv
 #       the bars, as a table in Markdown; a ring is its data and its control page
 #
@@ -122,7 +122,7 @@ function print_table() {
   row("file", "**sivcfs, plain files**")
   row("framed", "**sivcfs, framed files**")
   row("file-large-ring", "sivcfs, plain files, ring=2M")
-  row("file-spin", "sivcfs, plain files, spin=200")
+  row("file-spin", "sivcfs, plain files, spin=" spin)
   row("libsivc", "**libsivc**")
   row("libsivc-nospin", "libsivc that does not spin")
   row("batched", "libsivc, batched")
@@ -136,7 +136,7 @@ function print_table() {
   row("tcp", "TCP, loopback")
   row("veth", "TCP, veth")
   row("file-apart", "sivcfs, plain files, apart")
-  row("file-spin-apart", "sivcfs, plain files, spin=200, apart")
+  row("file-spin-apart", "sivcfs, plain files, spin=" spin ", apart")
   row("framed-apart", "sivcfs, framed files, apart")
   row("null-apart", "*null FUSE file system, apart*")
   row("relay-apart", "*relay FUSE file system, apart*")
@@ -164,42 +164,39 @@ function interrupts(label, mode, size) {
   return dash(median(label SUBSEP mode SUBSEP size SUBSEP "interrupts"))
 }
 
-function both_interrupts(a, b, mode, size) {
-  return interrupts(a, mode, size) ", " interrupts(b, mode, size)
+# LABEL in relation to OTHER: the time that it takes ("<="), or how many times as fast it is (">=").
+function compare(what, sign, limit, mode, size, label, other, ours, theirs) {
+  ours = ns(label, mode, size)
+  theirs = ns(other, mode, size)
+  bar(what, sign, limit, sign == "<=" ? ratio(ours, theirs) : ratio(theirs, ours), "x",
+    interrupts(label, mode, size) ", " interrupts(other, mode, size))
 }
 
-# What LABEL takes in relation to OTHER: wherever the scheduler puts them, and each side on a
-# processor of its own.
-function bar_times(what, limit, mode, label, other) {
-  bar(what, "<=", limit, ratio(ns(label, mode, 1024), ns(other, mode, 1024)), "x",
-    both_interrupts(label, other, mode, 1024))
-  label = label "-apart"
-  other = other "-apart"
-  bar("the same, apart", "<=", limit, ratio(ns(label, mode, 1024), ns(other, mode, 1024)), "x",
-    both_interrupts(label, other, mode, 1024))
-}
-
-# How many times as fast LABEL is as OTHER, one way.
-function bar_speeds(what, limit, size, label, other) {
-  bar(what, ">=", limit, ratio(ns(other, "oneway", size), ns(label, "oneway", size)), "x",
-    both_interrupts(label, other, "oneway", size))
-  label = label "-apart"
-  other = other "-apart"
-  bar("the same, apart", ">=", limit, ratio(ns(other, "oneway", size), ns(label, "oneway", size)), "x",
-    both_interrupts(label, other, "oneway", size))
+# The same wherever the scheduler puts them, and each side on a processor of its own.
+function compare_placed(what, sign, limit, mode, size, label, other) {
+  compare(what, sign, limit, mode, size, label, other)
+  compare("the same, apart", sign, limit, mode, size, label "-apart", other "-apart")
 }
 
 function bars_files() {
-  bar_times("file, 1 KB one way: time to that of the null file system", 1.25, "oneway", "file", "null")
-  bar_times("file, 1 KB round trip: time to that of the relay file system", 1.6, "roundtrip", "file", "relay")
-  bar_times("file with spin=, 1 KB round trip: time to that of the relay file system", 1.3, "roundtrip", "file-spin", "relay")
-  bar_times("file, 1 KB round trip: time to that of TCP over veth", 1, "roundtrip", "file", "veth")
-  bar_times("file with spin=, 1 KB round trip: time to that of TCP over veth", 1, "roundtrip", "file-spin", "veth")
-  bar_times("for comparison: a write and a read of the null file system, to TCP over veth", 1, "roundtrip",
-    "null", "veth")
-  bar_speeds("framed file, 1 KB one way: speed to that of TCP over veth", 5, 1024, "framed", "veth")
-  bar_speeds("file, 512 KiB one way: rate to that of the null file system", 0.4, 524288, "file", "null")
-  bar_speeds("file, 512 KiB one way: rate to that of TCP over veth", 1, 524288, "file", "veth")
+  compare_placed("file, 1 KB one way: time to that of the null file system", "<=", 1.25,
+    "oneway", 1024, "file", "null")
+  compare_placed("file, 1 KB round trip: time to that of the relay file system", "<=", 1.6,
+    "roundtrip", 1024, "file", "relay")
+  compare_placed("file with spin=, 1 KB round trip: time to that of the relay file system", "<=", 1.3,
+    "roundtrip", 1024, "file-spin", "relay")
+  compare_placed("file, 1 KB round trip: time to that of TCP over veth", "<=", 1,
+    "roundtrip", 1024, "file", "veth")
+  compare_placed("file with spin=, 1 KB round trip: time to that of TCP over veth", "<=", 1,
+    "roundtrip", 1024, "file-spin", "veth")
+  compare_placed("for comparison: a write and a read of the null file system, to TCP over veth", "<=", 1,
+    "roundtrip", 1024, "null", "veth")
+  compare_placed("framed file, 1 KB one way: speed to that of TCP over veth", ">=", 5,
+    "oneway", 1024, "framed", "veth")
+  compare_placed("file, 512 KiB one way: rate to that of the null file system", ">=", 0.4,
+    "oneway", 524288, "file", "null")
+  compare_placed("file, 512 KiB one way: rate to that of TCP over veth", ">=", 1,
+    "oneway", 524288, "file", "veth")
   bar("the two above with a ring of 2 MiB: null", ">=", 0.4,
     ratio(ns("null", "oneway", 524288), ns("file-large-ring", "oneway", 524288)), "x")
   bar("the two above with a ring of 2 MiB: veth", ">=", 1,

@@ -426,7 +426,7 @@ inside() {
   echo "counting system calls" >&2
   measure_transfers 0 --count-syscalls
   draw
-  report -v what=table "$results/transfer.tsv" > "$results/table.md"
+  report -v what=table -v spin="$spin_us" "$results/transfer.tsv" > "$results/table.md"
   report -v what=bars -v ring="$((ring_default + control_page))" \
     "$results/transfer.tsv" "$results/senders.tsv" "$results/shell.tsv" |
     tee "$results/bars.md"

@@ -243,6 +243,13 @@ static int open_inbox(struct senders *senders)
 	return 0;
 }
 
+static int open_mount(struct senders *senders)
+{
+	int r = permit_all(senders);
+
+	return r < 0 ? r : open_inbox(senders);
+}
+
 /* What it has instead of an inbox, and the rings. */
 static int open_nothing(struct senders *senders)
 {
@@ -372,7 +379,7 @@ static uint64_t files_used(const struct senders *senders)
 	return blocks * BLOCK;
 }
 
-/* Of the shared files and of the receiver's heap, in bytes. */
+/* Of the shared files and of the receiver's heap, in bytes; null: there is no receiver. */
 static uint64_t memory_used(const struct senders *senders)
 {
 	char path[PATH_LENGTH];
@@ -380,6 +387,8 @@ static uint64_t memory_used(const struct senders *senders)
 	uint64_t kb = 0;
 	FILE *maps;
 
+	if (senders->null)
+		return 0;
 	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)senders->receiver);
 	maps = fopen(path, "re");
 	while (maps && fgets(line, sizeof line, maps)) {
@@ -419,19 +428,16 @@ static void measure_idle(struct senders *senders, struct result *result)
 
 static int measure(struct senders *senders, struct result *result)
 {
-	uint64_t before = senders->null ? 0 : memory_used(senders);
-	int r = senders->null ? 0 : permit_all(senders);
+	uint64_t before = memory_used(senders);
+	int r = senders->null ? open_nothing(senders) : open_mount(senders);
 
-	if (r >= 0)
-		r = senders->null ? open_nothing(senders) : open_inbox(senders);
 	if (r >= 0)
 		r = start_senders(senders);
 	if (r >= 0)
 		r = receive(senders, senders->count);
 	if (r < 0)
 		return r;
-	if (!senders->null)
-		result->memory = (memory_used(senders) - before) / senders->count;
+	result->memory = (memory_used(senders) - before) / senders->count;
 	r = measure_busy(senders, result);
 	if (r < 0)
 		return r;

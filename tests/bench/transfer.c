@@ -300,9 +300,12 @@ static void print_header(void)
 	     "interrupts");
 }
 
-static void print_each(uint64_t total, uint64_t messages)
+static void print_each(bool known, uint64_t total, uint64_t messages)
 {
-	printf("\t%.3f", (double)total / (double)messages);
+	if (known)
+		printf("\t%.3f", (double)total / (double)messages);
+	else
+		printf("\t-");
 }
 
 static void print_result(const struct run *run, const struct result *result)
@@ -314,16 +317,10 @@ static void print_result(const struct run *run, const struct result *result)
 		printf("-");
 	else
 		printf("%" PRIu64, result->p99_ns);
-	print_each(result->usage.switches, result->messages);
-	if (run->count_syscalls)
-		print_each(result->usage.syscalls, result->messages);
-	else
-		printf("\t-");
-	print_each(result->usage.cpu_ns, result->messages);
-	if (result->interrupts != UINT64_MAX)
-		print_each(result->interrupts, result->messages);
-	else
-		printf("\t-");
+	print_each(true, result->usage.switches, result->messages);
+	print_each(run->count_syscalls, result->usage.syscalls, result->messages);
+	print_each(true, result->usage.cpu_ns, result->messages);
+	print_each(result->interrupts != UINT64_MAX, result->interrupts, result->messages);
 	putchar('\n');
 }
 

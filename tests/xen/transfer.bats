@@ -74,14 +74,17 @@ faster() {
   faster 1 file-spin file roundtrip 1024
 }
 
+# framed_through RING: framed files carry it through rings of that size, faster than TCP.
+framed_through() {
+  mount_both 1 2 "ring=$1"
+  take_turns "$(id 2)" "$(id 1)" "framed-$1"
+  faster 1 "framed-$1" tcp oneway 1024
+}
+
 @test "framed files carry it through a ring of 256 KiB" {
-  mount_both 1 2 ring=262144
-  take_turns "$(id 2)" "$(id 1)" framed-256K
-  faster 1 framed-256K tcp oneway 1024
+  framed_through 256K
 }
 
 @test "framed files carry it through a ring of 2 MiB" {
-  mount_both 1 2 ring=2097152
-  take_turns "$(id 2)" "$(id 1)" framed-2M
-  faster 1 framed-2M tcp oneway 1024
+  framed_through 2M
 }
