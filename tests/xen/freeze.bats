@@ -12,7 +12,7 @@ load helpers
   start reader in_domain 2 'dd if=/sivc/inbox bs=100 count=1 status=none'
   in_domain 3 'mkdir -p /floor
     floorfs relay /floor >/dev/null 2>&1 &
-    until mountpoint -q /floor; do sleep 0.1; done
+    await mount $! /floor
     dd if=/floor/b of=/dev/null bs=100 count=1 status=none &'
   blocked 2 dd
   blocked 3 dd
