@@ -79,6 +79,11 @@ static int add_life(struct local_watch *watch, const char *name, int fd, struct 
 		return error;
 	}
 	HASH_ADD_STR(watch->lives, name, life);
+	if (!life->hh.tbl) {
+		close(fd);
+		free(life);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -162,6 +167,22 @@ static int watch_directory(const struct local *local, int fd)
 	return wd;
 }
 
+/* Takes over `wd`.  NULL: there is no memory. */
+static struct local_watched *new_directory(struct local *local, int wd)
+{
+	struct local_watched *directory = calloc(1, sizeof *directory);
+
+	if (directory) {
+		directory->wd = wd;
+		HASH_ADD_INT(local->watching.directories, wd, directory);
+	}
+	if (directory && directory->hh.tbl)
+		return directory;
+	inotify_rm_watch(local->watching.inotify, wd);
+	free(directory);
+	return NULL;
+}
+
 static int take_spot(struct local_spot *spot, int fd)
 {
 	struct local *local = local_watch_local(spot->watch);
@@ -174,15 +195,10 @@ static int take_spot(struct local_spot *spot, int fd)
 		return 0;
 	leave_spot(spot);
 	HASH_FIND_INT(local->watching.directories, &wd, directory);
-	if (!directory) {
-		directory = calloc(1, sizeof *directory);
-		if (!directory) {
-			inotify_rm_watch(local->watching.inotify, wd);
-			return -ENOMEM;
-		}
-		directory->wd = wd;
-		HASH_ADD_INT(local->watching.directories, wd, directory);
-	}
+	if (!directory)
+		directory = new_directory(local, wd);
+	if (!directory)
+		return -ENOMEM;
 	spot->directory = directory;
 	LIST_INSERT_HEAD(&directory->spots, spot, link);
 	return 0;

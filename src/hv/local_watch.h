@@ -6,7 +6,8 @@
 #ifndef SIVC_HV_LOCAL_WATCH_H
 #define SIVC_HV_LOCAL_WATCH_H
 
-#define HASH_FUNCTION HASH_FNV /* the default one falls through cases, which clang warns about */
+#define HASH_FUNCTION     HASH_FNV /* the default one falls through cases, which clang warns about */
+#define HASH_NONFATAL_OOM 1        /* the element's hh.tbl is NULL then */
 #include <uthash.h>
 
 #include "local.h"

@@ -4,60 +4,13 @@
  * not there, processes that end in the wrong moment, and tables that are changed between any two
  * steps of a sender.
  */
-#include <malloc.h>
-#include <stdlib.h>
+#include "no_memory.h"
 
-/*
- * Allocations that fail.  A sanitizer has an allocator of its own, which does not; and the
- * hypervisor itself always has memory.
- */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#else
-#define OWN_ALLOCATOR 1
-#define FAKE_CALLOC   __libc_calloc
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_malloc(size_t size);
-void *__libc_realloc(void *old, size_t size);
+#if OWN_ALLOCATOR
+#define FAKE_CALLOC __libc_calloc /* the hypervisor itself always has memory */
 #endif
 
 #include "test_hostile.h"
-
-/* The `memory_fails`-th allocation from now fails; 0: none. */
-static unsigned long memory_fails;
-static bool memory_failed;
-
-#if OWN_ALLOCATOR
-
-static bool out_of_memory(void)
-{
-	if (memory_fails == 0 || --memory_fails > 0)
-		return false;
-	memory_failed = true;
-	errno = ENOMEM;
-	return true;
-}
-
-void *malloc(size_t size)
-{
-	return out_of_memory() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-	return out_of_memory() ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-	return out_of_memory() ? NULL : __libc_realloc(old, size);
-}
-
-void *reallocarray(void *old, size_t count, size_t size)
-{
-	return out_of_memory() ? NULL : __libc_realloc(old, count * size);
-}
-#endif
 
 /* One life of two domains, in steps.  Each may fail once, and must succeed when it is tried again.
  */

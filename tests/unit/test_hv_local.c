@@ -6,6 +6,8 @@
  * are children.  Each test has a directory of its own.  Nothing sleeps: what is to happen is waited
  * for by poll, and what must not happen is given QUIET_MS to happen.
  */
+#include "no_memory.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -1614,6 +1616,37 @@ static void test_full(void)
 	is(status_of(spawn(full_inodes, -1)), 0, "and when a domain is opened");
 }
 
+/* One of everything: false if any of it failed. */
+static bool use_everything(void)
+{
+	struct hv_events *events = NULL;
+	struct hv_port *port = NULL;
+	struct hv_watch *watch = NULL, *names = NULL;
+	struct hv *hv = NULL;
+	void *page = NULL;
+	bool worked = open_as(1, "n", &hv) == 0;
+	uint32_t ref;
+	int calls = 0;
+
+	if (!worked)
+		return false;
+	worked &= hv_serve(hv, "e", NULL) == 0;
+	worked &= hv_events_new(hv, &events) == 0;
+	worked &= events && hv_port_alloc(events, 1, count_call, NULL, &port) == 0;
+	worked &= hv_share(hv, 1, 1, true, NULL, &page, &ref) == 0;
+	worked &= hv_watch_node(hv, 1, "e", count_call, &calls, &watch) == 0;
+	worked &= hv_watch_names(hv, count_call, &calls, &names) == 0;
+	hv_watch_free(names);
+	hv_watch_free(watch);
+	if (page)
+		hv_unshare(hv, page, 1);
+	hv_port_free(port);
+	hv_events_free(events);
+	hv_unserve(hv, "e");
+	hv_close(hv);
+	return worked;
+}
+
 /* With every number of descriptors from too few to enough: a clean error, or all works. */
 static int few_descriptors(int fd)
 {
@@ -1623,36 +1656,52 @@ static int few_descriptors(int fd)
 	(void)fd;
 	for (rlim_t limit = 4; limit < 40 && !worked; limit++) {
 		struct rlimit small = {limit, 64};
-		struct hv_events *events = NULL;
-		struct hv_port *port = NULL;
-		struct hv_watch *watch = NULL;
-		struct hv *hv = NULL;
-		void *page = NULL;
-		uint32_t ref;
-		int calls = 0;
 
 		setrlimit(RLIMIT_NOFILE, &small);
-		worked = open_as(1, "n", &hv) == 0;
-		if (worked) {
-			worked &= hv_serve(hv, "e", NULL) == 0;
-			worked &= hv_events_new(hv, &events) == 0;
-			worked &= events && hv_port_alloc(events, 1, count_call, NULL, &port) == 0;
-			worked &= hv_share(hv, 1, 1, true, NULL, &page, &ref) == 0;
-			worked &= hv_watch_node(hv, 1, "e", count_call, &calls, &watch) == 0;
-			hv_watch_free(watch);
-			if (page)
-				hv_unshare(hv, page, 1);
-			hv_port_free(port);
-			hv_events_free(events);
-			hv_unserve(hv, "e");
-			hv_close(hv);
-		}
+		worked = use_everything();
 		setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64});
 		if (open_files() != before)
 			return 2;
 	}
 	return worked ? 0 : 1;
 }
+
+#if OWN_ALLOCATOR
+
+/* The same when one allocation fails, each in its turn. */
+static int little_memory(int fd)
+{
+	int before = open_files();
+	bool worked = false;
+
+	(void)fd;
+	for (unsigned long nth = 1; !worked; nth++) {
+		memory_failed = false;
+		memory_fails = nth;
+		worked = use_everything() && !memory_failed;
+		memory_fails = 0;
+		if (open_files() != before)
+			return 2;
+		if (!worked && !memory_failed)
+			return 3;
+	}
+	return 0;
+}
+
+static void test_memory(void)
+{
+	fresh_dir("memory");
+	ok(child_says_yes(little_memory), "where memory is short there are errors, and no leaks");
+	is(count_names(dir), 0, "nor files that nobody needs");
+}
+
+#else
+
+static void test_memory(void)
+{
+}
+
+#endif
 
 /* An event is not lost, although the owner cannot open the FIFO for good. */
 static int notify_without_descriptors(int fd)
@@ -1746,6 +1795,7 @@ int main(void)
 	test_instances();
 	test_full();
 	test_descriptors();
+	test_memory();
 	is(open_files(), before, "no descriptor was left open by any of this");
 	remove_all(base);
 	return done_testing();
