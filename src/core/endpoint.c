@@ -13,6 +13,7 @@
  * and then not again until a reader waits.  A refused one has no channel.
  */
 #include <errno.h>
+#include <sivc/ioctl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,6 +32,10 @@
  * ones, or of such that never end.  Then all else that this process has to do gets its turn.
  */
 #define BUSY_MAX 16
+
+/* Those who wait are served so often in a row, in case each comes back; then it is all else's turn.
+ */
+#define TURNS_MAX 64
 
 #define AGAIN_MS 1 /* memory is short: when to try again */
 
@@ -230,9 +235,13 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 
 int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
 {
-	struct inbound *in = inbound_find(ep, sender);
-	int r = in ? inbound_putback(in, data, (uint32_t)length) : -EINVAL;
+	struct inbound *in;
+	int r = sender <= SIVC_DOMID_MAX ? 0 : -EINVAL;
 
+	if (r == 0)
+		r = inbound_get(ep, sender, &in); /* it may have been forgotten meanwhile */
+	if (r == 0)
+		r = inbound_putback(in, data, (uint32_t)length);
 	if (r == 0)
 		endpoint_serve(ep);
 	return r;
@@ -311,20 +320,20 @@ static int serve_one(struct sivc_endpoint *ep, struct inbound *in)
 /*
  * Those who wait for one domain, when others have no turn: everybody in the queue is looked at.
  * One that is put aside, and found at that moment to have something, goes to the end of the queue.
+ * Returns how many were served.
  */
-static bool serve_own(struct sivc_endpoint *ep)
+static int serve_own(struct sivc_endpoint *ep)
 {
 	struct inbound *in = TAILQ_FIRST(&ep->ready), *next;
-	bool served = false;
-	int r, busy = 0;
+	int r, busy = 0, turns = 0;
 
-	for (; in && ep->waiting_own > 0; in = next) {
+	for (; in && ep->waiting_own > 0 && turns < TURNS_MAX; in = next) {
 		next = TAILQ_NEXT(in, link);
 		if (TAILQ_EMPTY(&in->waiters))
 			continue;
 		r = serve_one(ep, in);
 		if (r == 0) {
-			served = true;
+			turns++;
 			next = TAILQ_FIRST(&ep->ready); /* it has changed: from the start */
 		} else if (r == -ENOMEM) {
 			serve_again(ep, AGAIN_MS);
@@ -337,7 +346,7 @@ static bool serve_own(struct sivc_endpoint *ep)
 			next = next ? next : TAILQ_LAST(&ep->ready, inbounds);
 		}
 	}
-	return served;
+	return turns;
 }
 
 /* Those who wait for a domain that has broken the protocol are told so. */
@@ -362,7 +371,7 @@ bool endpoint_serve(struct sivc_endpoint *ep)
 {
 	struct sivc_message message;
 	struct inbound *in;
-	bool served = false;
+	int turns = 0;
 
 	if (ep->serving || ep->waiting == 0)
 		return false;
@@ -370,11 +379,14 @@ bool endpoint_serve(struct sivc_endpoint *ep)
 	if (ep->breach_untold)
 		tell_breaches(ep);
 	if (ep->waiting_own > 0)
-		served = serve_own(ep);
-	while (!TAILQ_EMPTY(&ep->waiters) && peek_any(ep, &in, &message, false) == 0)
-		served = serve_one(ep, in) == 0 || served;
+		turns = serve_own(ep);
+	while (turns < TURNS_MAX && !TAILQ_EMPTY(&ep->waiters) &&
+		peek_any(ep, &in, &message, false) == 0)
+		turns += serve_one(ep, in) == 0;
 	ep->serving = false;
-	return served;
+	if (turns == TURNS_MAX)
+		serve_again(ep, 0);
+	return turns > 0;
 }
 
 int sivc_wait_receive(struct sivc_endpoint *ep, int from, struct sivc_waiter *waiter)

@@ -732,8 +732,11 @@ int inbound_putback(struct inbound *in, const void *data, uint32_t length)
 	memcpy(saved->bytes, data, length);
 	saved->length = length;
 	saved_add(in, saved, true);
-	in->messages--;
-	in->bytes -= length;
+	if (in->messages > 0 &&
+		in->bytes >= length) { /* else it was counted by one now forgotten */
+		in->messages--;
+		in->bytes -= length;
+	}
 	make_ready(in);
 	return 0;
 }

@@ -18,10 +18,14 @@
 
 /*
  * A page that changes under our eyes again and again is no page: an honest owner needs a system
- * call of one of its users for each change.  It is not looked at again before SHUNNED_MS are over.
+ * call of one of its users for each change.  Nor is there room where nothing can be put.  Who does
+ * either so often in a row, and takes nothing, is not looked at again before SHUNNED_MS are over.
  */
-#define CHANGES_MAX 100
+#define NOTHING_MAX 100
 #define SHUNNED_MS  1000
+
+/* Turns of those who wait, each with something to do, before all else gets its own. */
+#define TURNS_MAX 100
 
 /* A page that is being changed: when to look again, and when to take it for hostile. */
 #define UNSETTLED_MS     1
@@ -72,6 +76,26 @@ static void page_unmap(struct outbound *out)
 	out->unsettled = 0;
 }
 
+static void on_again(struct loop_timer *timer)
+{
+	outbound_run(container_of(timer, struct outbound, again));
+}
+
+static void run_soon(struct outbound *out, uint32_t ms)
+{
+	loop_timer_set(&out->ep->sivc->loop, &out->again, ms, on_again);
+}
+
+/*
+ * The link has changed.  Whoever found out may not be one of those who wait, and they must not wait
+ * for an event of a port that is gone.
+ */
+static void tell_waiting(struct outbound *out)
+{
+	if (out->waiting && !out->running)
+		run_soon(out, 0);
+}
+
 /*
  * R breaks the protocol: its ring is not used again, until it opens another.  -EAGAIN: it was not
  * R, this domain was restored; outbound_resume_all goes on.
@@ -96,6 +120,7 @@ static int receiver_breach(struct outbound *out)
 	out->unsettled = 0;
 	out->state = OUTBOUND_PAGE;
 	out->error = -EPROTO;
+	tell_waiting(out);
 	return -EPROTO;
 }
 
@@ -158,17 +183,12 @@ free_port:
 	return r;
 }
 
-static void on_unsettled(struct loop_timer *timer)
-{
-	outbound_run(container_of(timer, struct outbound, settle));
-}
-
 /* R is changing the page, or has lost its CPU while it did: nothing is known until it is done. */
 static void page_unsettled(struct outbound *out)
 {
 	if (out->unsettled == 0)
 		out->unsettled = loop_now();
-	loop_timer_set(&out->ep->sivc->loop, &out->settle, UNSETTLED_MS, on_unsettled);
+	run_soon(out, UNSETTLED_MS);
 }
 
 /* The page permits us: links the ring that it describes, unless we have it.  0, or a send's error.
@@ -208,6 +228,7 @@ static void follow_view(struct outbound *out, int r)
 		ring_unlink(out);
 	out->state = r < 0 ? OUTBOUND_PAGE : OUTBOUND_LINKED;
 	out->error = r;
+	tell_waiting(out);
 }
 
 static void follow_page(struct outbound *out)
@@ -233,6 +254,7 @@ static void node_vanished(struct outbound *out)
 	if (out->page)
 		out->state = OUTBOUND_GONE;
 	page_unmap(out);
+	tell_waiting(out);
 }
 
 /* Maps the page that the node names. */
@@ -504,6 +526,12 @@ static int breach_in_batch(struct outbound *out, struct sivc_sending *s)
 	return receiver_breach(out);
 }
 
+static void progress(struct outbound *out)
+{
+	out->spurious = 0;
+	out->nothing = 0;
+}
+
 static int push_batch(struct outbound *out, struct sivc_sending *s)
 {
 	int put, r = 0;
@@ -517,7 +545,7 @@ static int push_batch(struct outbound *out, struct sivc_sending *s)
 	if (ring_tx_publish(&out->tx))
 		hv_port_notify(out->port);
 	if (s->end != s->start)
-		out->spurious = 0;
+		progress(out);
 	if (page_unchanged(out->page, &out->view)) {
 		if (put != -EPROTO)
 			count_sent(out, s);
@@ -552,16 +580,15 @@ static int push(struct outbound *out, struct sivc_sending *s)
 	return s->sent == s->count && !s->in_doubt ? 0 : r;
 }
 
+/* How much room changes anything: those who poll have none before those who stand in line. */
 static uint32_t need_least(const struct outbound *out)
 {
 	const struct sivc_sending *s = TAILQ_FIRST(&out->sendings);
 	const struct sivc_waiter *w;
 	uint32_t need = out->tx.size, n;
 
-	if (s) {
-		n = need_of(out, s->messages[s->sent].iov_len, s->offset);
-		need = n < need ? n : need;
-	}
+	if (s)
+		return need_of(out, s->messages[s->sent].iov_len, s->offset);
 	TAILQ_FOREACH (w, &out->waiters, link) {
 		n = need_of(out, w->length, 0);
 		need = n < need ? n : need;
@@ -610,14 +637,20 @@ static void waiting_update(struct outbound *out)
 	out->waiting = waiting;
 }
 
+/* What the page says, and what became of what was published last. */
+static bool unknown(const struct outbound *out)
+{
+	return out->ep->sivc->stale || out->unsettled > 0;
+}
+
 /* Asks R for a signal.  False: there is room now. */
 static bool sleep_for_room(struct outbound *out)
 {
 	bool sleep = true;
 	int r;
 
-	if (out->ep->sivc->stale || out->unsettled > 0)
-		return true; /* outbound_resume_all or on_unsettled goes on */
+	if (unknown(out))
+		return true; /* outbound_resume_all or on_again goes on */
 	if (out->state != OUTBOUND_LINKED)
 		return false; /* let them fail */
 	r = ring_tx_sleep(&out->tx, need_least(out), &sleep);
@@ -639,15 +672,21 @@ static bool sleep_for_room(struct outbound *out)
 	return sleep;
 }
 
-/* The same, without asking yet if this process will spin: because it does, or in the middle of a
- * long message or a batch. */
-static bool look_for_room(struct outbound *out)
+/* Is this process to look out for room itself?  Because it spins, or in the middle of a long
+ * message or a batch; if what it has found was room. */
+static bool worth_looking(const struct outbound *out)
 {
 	const struct sivc *sivc = out->ep->sivc;
 	const struct sivc_sending *s = TAILQ_FIRST(&out->sendings);
 
-	if (!sivc->may_spin || out->state != OUTBOUND_LINKED || !s ||
-		(sivc->spin == 0 && s->offset == 0 && s->sent == 0))
+	return sivc->may_spin && s && out->state == OUTBOUND_LINKED && !unknown(out) &&
+	       out->spurious <= SPURIOUS_MAX && (sivc->spin > 0 || s->offset > 0 || s->sent > 0);
+}
+
+/* The same, without asking yet if this process will spin. */
+static bool look_for_room(struct outbound *out)
+{
+	if (!worth_looking(out))
 		return sleep_for_room(out);
 	if (!out->lookout)
 		TAILQ_INSERT_TAIL(&out->ep->out_lookout, out, lookout_link);
@@ -666,6 +705,7 @@ static void serve_sendings(struct outbound *out)
 			return;
 		TAILQ_REMOVE(&out->sendings, s, link);
 		s->outbound = NULL;
+		out->nothing = 0;
 		s->done(s, r);
 	}
 }
@@ -688,7 +728,7 @@ static void serve_waiters(struct outbound *out)
 			TAILQ_INSERT_TAIL(&out->waiters, w, link);
 			continue;
 		}
-		out->spurious = 0;
+		progress(out);
 		w->list = NULL;
 		w->fn(w);
 	}
@@ -697,21 +737,25 @@ static void serve_waiters(struct outbound *out)
 /* Something may have changed: go on with those who wait, until they must sleep. */
 static void outbound_run(struct outbound *out)
 {
-	int changes = 0;
+	int turns = 0;
 
 	if (out->running || !out->waiting)
 		return;
 	leave_lookout(out);
 	out->running = true;
+	out->nothing = 0;
 	do {
-		if (++changes > CHANGES_MAX)
+		if (++out->nothing > NOTHING_MAX)
 			receiver_shun(out);
 		serve_sendings(out);
 		if (TAILQ_EMPTY(&out->sendings))
 			serve_waiters(out);
 		waiting_update(out);
-	} while (out->waiting && !look_for_room(out));
+		turns += out->nothing == 0;
+	} while (out->waiting && !look_for_room(out) && turns < TURNS_MAX);
 	out->running = false;
+	if (turns == TURNS_MAX)
+		run_soon(out, 0);
 }
 
 /* What R has done since decides how it goes on; whatever that is, outbound_run finds out. */
@@ -731,8 +775,10 @@ bool outbound_look_out(struct sivc_endpoint *ep)
 	for (out = TAILQ_FIRST(&ep->out_lookout); out && !found; out = next) {
 		next = TAILQ_NEXT(out, lookout_link);
 		found = out->state != OUTBOUND_LINKED || something_new(out);
-		if (found)
-			outbound_run(out);
+		if (!found)
+			continue;
+		out->spurious++; /* until there was room */
+		outbound_run(out);
 	}
 	return found;
 }
@@ -746,6 +792,7 @@ bool outbound_rest(struct sivc_endpoint *ep)
 		leave_lookout(out);
 		if (sleep_for_room(out))
 			continue;
+		out->spurious++;
 		outbound_run(out);
 		found = true;
 	}
@@ -807,7 +854,7 @@ void outbound_free_all(struct sivc_endpoint *ep)
 		TAILQ_FOREACH (w, &out->waiters, link)
 			w->list = NULL;
 		leave_lookout(out);
-		loop_timer_cancel(&ep->sivc->loop, &out->settle);
+		loop_timer_cancel(&ep->sivc->loop, &out->again);
 		loop_timer_cancel(&ep->sivc->loop, &out->penalty);
 		hv_watch_free(out->watch);
 		page_unmap(out);
@@ -910,8 +957,10 @@ int sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, struct sivc_sendin
 	s->nowait = false;
 	s->in_doubt = false;
 	s->outbound = NULL;
-	for (int changes = 0; r == 0 || r == -EAGAIN; changes++) {
-		r = changes < CHANGES_MAX ? send_now(out, s) : receiver_shun(out);
+	if (r < 0)
+		return r;
+	for (out->nothing = 0; r == 0 || r == -EAGAIN;) {
+		r = ++out->nothing <= NOTHING_MAX ? send_now(out, s) : receiver_shun(out);
 		if (r != -EAGAIN)
 			return r;
 		r = wait_start(ep);

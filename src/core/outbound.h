@@ -52,8 +52,7 @@ struct outbound {
 	struct page_view view;
 	int error;          /* PAGE: what a send fails with */
 	uint64_t unsettled; /* ns: since when it is being changed, under our eyes; 0: it is not */
-	struct loop_timer settle;
-	uint64_t shunned; /* ns: until then it is not looked at */
+	uint64_t shunned;   /* ns: until then it is not looked at */
 
 	/* The ring: LINKED. */
 	uint64_t ring_nonce;
@@ -69,8 +68,10 @@ struct outbound {
 	/* Those who wait. */
 	TAILQ_HEAD(, sivc_sending) sendings;
 	struct waiters waiters;
-	bool waiting; /* counted in ep->sending */
-	bool running; /* outbound_run is */
+	bool waiting;            /* counted in ep->sending */
+	bool running;            /* outbound_run is */
+	unsigned int nothing;    /* turns in a row in which they got nothing */
+	struct loop_timer again; /* runs outbound_run */
 	bool lookout; /* in ep->out_lookout: R is not asked to signal, but looked at all the time */
 	TAILQ_ENTRY(outbound) lookout_link;
 

@@ -117,7 +117,7 @@ static void forget_ended(struct sivc_endpoint *ep, const struct census *census)
 		if (in->named && !named && inbound_forgettable(in))
 			inbound_free(in);
 		else
-			in->named = named;
+			in->named = in->named || named;
 	}
 }
 

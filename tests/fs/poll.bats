@@ -65,6 +65,36 @@ load helpers
   same "$(op 1/inbox r+nonblock read)" "read 3 two"
 }
 
+# poller_after FIRST: beside a writer of so many bytes.
+poller_after() {
+  local first=$1 name
+  pair ring=4096
+  op 2/peers/1 w "fill=100*20"
+  start_op writer 2/peers/1 w fill="$first"
+  blocked writer
+  op 1/inbox r read read read read read # there is room now for the one, and not for the other
+  start_op poller 2/peers/1 w "poll=out:$((patience * 1000))"
+  blocked poller
+  same "$(op 2/peers/1 w poll=out)" "poll -"
+  "$build/tests/await" blocked "${domain_pid[2]}" # it does not look for room all the time
+  start reader cat 1/inbox
+  for name in writer poller; do
+    finish "$name"
+    same "$status" 0
+  done
+  same "$output" "poll out"
+  same "$(grep -c '^sivc_breaches_total.* 0$' 2/stats)" 1
+  ends_by KILL reader
+}
+
+@test "a poller beside a writer that waits for more room comes after it, and disturbs nothing" {
+  poller_after 2500
+}
+
+@test "so does one beside a writer in the middle of a message" {
+  poller_after 100000
+}
+
 @test "peers/N is ready for writing while there is room, and when there is room again" {
   pair ring=4096
   same "$(op 2/peers/1 w+nonblock poll=out write=x poll=out)" $'poll out\nwrite 1\npoll out'

@@ -556,6 +556,106 @@ static bool page_changes_as_fast_as_it_can(void)
 	return page_never_rests(turn_without_rest);
 }
 
+/*
+ * The victim looks out for room itself while a batch is under way; what it finds instead is no
+ * reason to go on looking.
+ */
+static bool looks_out_for_nothing(void (*scribble)(struct attacker *x, uint64_t *random))
+{
+	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
+	struct sivc_sending sending;
+	struct scribbler scribbler = {.scribble = scribble};
+	struct scene s;
+	uint64_t used;
+
+	CHECK(scene_wait(&s, &sending));
+	sivc_send_cancel(&sending);
+	s.victim.sivc->may_spin = true;
+	sending.messages = &message;
+	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
+	scribbler.x = &s.x;
+	scribbler_start(&scribbler);
+	used = used_us();
+	house_live(&s.victim, 500);
+	used = used_us() - used;
+	scribbler_stop(&scribbler);
+	printf("# %llu us of 500 ms\n", (unsigned long long)used);
+	CHECK(used <= 2 * CALL_US);
+	CHECK(others_go_on(&s));
+	scene_close(&s);
+	return true;
+}
+
+static void turn_now_and_then(struct attacker *x, uint64_t *random)
+{
+	(void)random;
+	attacker_turn(x);
+	for (volatile int i = 0; i < 5000; i++)
+		;
+}
+
+static bool page_turns_at_a_lookout(void)
+{
+	return looks_out_for_nothing(turn_now_and_then);
+}
+
+static void be_odd(struct attacker *x, uint64_t *random)
+{
+	(void)random;
+	__atomic_store_n(&x->page->seq, x->seq + 1, __ATOMIC_SEQ_CST);
+	usleep(1000);
+}
+
+static bool page_is_odd_at_a_lookout(void)
+{
+	return looks_out_for_nothing(be_odd);
+}
+
+/* Odd most of the time, so that it is just when a message was published. */
+static void odd_then_even(struct attacker *x, uint64_t *random)
+{
+	(void)random;
+	x->seq += 2;
+	__atomic_store_n(&x->page->seq, x->seq, __ATOMIC_SEQ_CST);
+	for (volatile int i = 0; i < 200; i++)
+		;
+	__atomic_store_n(&x->page->seq, x->seq + 1, __ATOMIC_SEQ_CST);
+	for (volatile int i = 0; i < 200; i++)
+		;
+}
+
+/* A message of which it cannot be known yet whether it went: there is none after it to look at. */
+static bool last_message_is_in_doubt(void)
+{
+	struct scribbler scribbler = {.scribble = odd_then_even};
+	struct sivc_sending sending;
+	struct iovec *message;
+	unsigned int doubts = 0;
+	struct scene s;
+
+	CHECK(scene_serve(&s));
+	message = malloc(sizeof(*message));
+	*message = (struct iovec){(void *)(uintptr_t) "message", 8};
+	s.victim.sivc->may_spin = true;
+	scribbler.x = &s.x;
+	scribbler_start(&scribbler);
+	for (uint64_t end = now_ms() + 1000; now_ms() < end;) {
+		attacker_take(&s.x);
+		sending = (struct sivc_sending){.messages = message, .count = 1, .done = on_done};
+		if (sivc_send_start(s.victim.ep, ATTACKER, &sending) != -EINPROGRESS)
+			continue;
+		doubts += sending.in_doubt;
+		sivc_wait(s.victim.sivc, 1);
+		sivc_send_cancel(&sending);
+	}
+	scribbler_stop(&scribbler);
+	free(message);
+	printf("# %u times in doubt\n", doubts);
+	CHECK(others_go_on(&s));
+	scene_close(&s);
+	return true;
+}
+
 /* The first of two who poll takes the second off the list, as a program may. */
 struct poller {
 	struct sivc_waiter waiter;
@@ -624,6 +724,11 @@ int main(void)
 	holds("a flood of events at nobody wakes the process once", flood_at_nobody);
 	holds("a page that changes all the time holds nobody up", page_changes_all_the_time);
 	holds("nor does one that changes as fast as it can", page_changes_as_fast_as_it_can);
+	holds("a page that changes does not keep one busy who looks out for room",
+		page_turns_at_a_lookout);
+	holds("nor does one that is never settled", page_is_odd_at_a_lookout);
+	holds("a page that is being changed when a message was published is waited for",
+		last_message_is_in_doubt);
 	holds("who polls may take another who polls off the list", waiter_cancels_the_next);
 	return done_testing();
 }

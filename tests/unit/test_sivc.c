@@ -261,6 +261,164 @@ static void test_waiting_sender(void)
 	world_deinit(&w);
 }
 
+struct reader {
+	struct sivc_waiter waiter;
+	int calls;
+};
+
+static void on_ready(struct sivc_waiter *waiter)
+{
+	((struct reader *)waiter)->calls++;
+}
+
+/* Whoever polls comes after those who wait with a message. */
+static void test_poller_beside_sender(void)
+{
+	struct reader poller = {.waiter.fn = on_ready};
+	struct world w;
+	struct async_send s;
+	char bytes[1000] = {0}, buffer[1000];
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
+		;
+	start(w.eb, &s, bytes, sizeof(bytes));
+	is(sivc_wait_send(w.eb, 1, 1, &poller.waiter), 0, "beside a sender that waits one polls");
+	step(&w);
+	ok(!s.done && poller.calls == 0, "both wait, though there is room for what the one wants");
+	sivc_receive(w.ea, SIVC_ANY, buffer, sizeof(buffer), NULL, SIVC_NOWAIT);
+	for (int i = 0; i < 100 && !(s.done && poller.calls); i++)
+		step(&w);
+	ok(s.done && s.error == 0, "the sender goes on when there is room");
+	is(poller.calls, 1, "and then the other one");
+
+	poller.calls = 0;
+	start(w.eb, &s, bytes, sizeof(bytes));
+	sivc_refuse(w.ea, 2);
+	is(sivc_writable(w.eb, 1, 1), -EACCES, "a refusal is found by one who does not wait");
+	for (int i = 0; i < 100 && !s.done; i++)
+		step(&w);
+	ok(s.done && s.error == -EACCES, "who waits learns of it all the same");
+
+	sivc_permit(w.ea, 2);
+	while (sivc_send(w.eb, 1, bytes, 1, SIVC_NOWAIT) == 0)
+		;
+	sivc_wait_send(w.eb, 1, 1, &poller.waiter);
+	sivc_refuse(w.ea, 2);
+	is(send_text(w.eb, 1, "x"), -EACCES, "it is found by one who sends");
+	for (int i = 0; i < 100 && !poller.calls; i++)
+		step(&w);
+	is(poller.calls, 1, "who polls learns of it all the same");
+	world_deinit(&w);
+}
+
+#define COMES_AGAIN 500
+
+struct again {
+	struct sivc_waiter waiter;
+	struct sivc_endpoint *ep;
+	int from; /* whom it receives from; or none, and it sends to domain 1 */
+	int calls, errors;
+};
+
+static void come_again(struct sivc_waiter *waiter)
+{
+	struct again *again = (struct again *)waiter;
+	char byte = 'x';
+	int r;
+
+	if (again->from == 0)
+		r = sivc_send(again->ep, 1, &byte, 1, SIVC_NOWAIT);
+	else
+		r = (int)sivc_receive(again->ep, again->from, &byte, 1, NULL, SIVC_NOWAIT);
+	again->errors += r < 0 && r != -EAGAIN;
+	if (++again->calls >= COMES_AGAIN)
+		return;
+	if (again->from == 0)
+		sivc_wait_send(again->ep, 1, 1, waiter);
+	else
+		sivc_wait_receive(again->ep, again->from, waiter);
+}
+
+static void on_timeout(void *data)
+{
+	++*(int *)data;
+}
+
+/* A program whose callback takes one and waits again, which is all that it does. */
+static void test_come_again(void)
+{
+	struct again sender = {.waiter.fn = come_again};
+	struct again readers[] = {
+		{.waiter.fn = come_again, .from = SIVC_ANY}, {.waiter.fn = come_again, .from = 2}};
+	int ends[2], at, heard;
+	struct world w;
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	sender.ep = w.eb;
+	sivc_wait_send(w.eb, 1, 1, &sender.waiter);
+	for (int i = 0; i < 100 && sender.calls < (int)RING / 16; i++)
+		step(&w);
+	ok(sender.calls >= (int)RING / 16 && sender.errors == 0,
+		"who polls, sends one message and polls again fills the ring");
+	sivc_wait_cancel(&sender.waiter);
+
+	for (int i = 0; i < 2; i++) {
+		while (send_text(w.eb, 1, "y") == 0)
+			;
+		heard = 0;
+		if (pipe(ends) < 0 || write(ends[1], "", 1) != 1)
+			abort();
+		sivc_add_fd(w.a, ends[0], POLLIN, on_timeout, &heard);
+		readers[i].ep = w.ea;
+		sivc_queued(w.ea, SIVC_ANY, NULL); /* so that the first look finds all */
+		sivc_wait_receive(w.ea, readers[i].from, &readers[i].waiter);
+		at = readers[i].calls;
+		while (!heard)
+			step(&w);
+		ok(at < (int)RING / 16 && readers[i].errors == 0,
+			"who receives one message and waits again leaves others their turn");
+		for (int n = 0; n < 100 && readers[i].calls < (int)RING / 16; n++)
+			step(&w);
+		ok(readers[i].calls >= (int)RING / 16, "and gets all of them");
+		sivc_wait_cancel(&readers[i].waiter);
+		sivc_remove_fd(w.a, ends[0]);
+		close(ends[0]);
+		close(ends[1]);
+	}
+	world_deinit(&w);
+}
+
+/* Who has read a part has the rest, whatever becomes of the sender. */
+static void test_putback_of_the_ended(void)
+{
+	struct sivc_message message;
+	struct world w;
+
+	world_init(&w);
+	is(sivc_acl_write(w.ea, "allow bob\n", 10, true), 0, "a name is permitted");
+	sivc_close(domain_open(w.dir, 3, "carol")); /* and looked at once more */
+	for (int i = 0; i < 5; i++)
+		step(&w);
+	is(send_text(w.eb, 1, "hello"), 0, "its domain sends");
+	is(sivc_peek(w.ea, 2, &message), 0, "the message is there");
+	sivc_consume(w.ea, &message);
+	sivc_close(w.b);
+	w.b = NULL;
+	for (int i = 0; i < 100 && sivc_permitted(w.ea, 2); i++) {
+		struct pollfd fd = {sivc_fd(w.a), POLLIN, 0};
+
+		poll(&fd, 1, 20);
+		sivc_dispatch(w.a);
+	}
+	ok(!sivc_permitted(w.ea, 2), "the domain ends, and is permitted no more");
+	is(sivc_putback(w.ea, 2, "llo", 3), 0, "the rest of what it sent is put back");
+	ok(got(w.ea, SIVC_ANY, "llo"), "and read");
+	world_deinit(&w);
+}
+
 static void test_many(void)
 {
 	struct world w;
@@ -283,16 +441,6 @@ static void test_many(void)
 	messages[2].iov_len = 0;
 	is(sivc_send_many(w.eb, 1, messages, 5), 2, "a bad message stops a batch before it");
 	world_deinit(&w);
-}
-
-struct reader {
-	struct sivc_waiter waiter;
-	int calls;
-};
-
-static void on_ready(struct sivc_waiter *waiter)
-{
-	((struct reader *)waiter)->calls++;
 }
 
 /* In the middle of a long message sivc_wait looks out for the rest; who polls must be woken. */
@@ -467,6 +615,9 @@ int main(void)
 	test_turns();
 	test_fragments();
 	test_waiting_sender();
+	test_poller_beside_sender();
+	test_come_again();
+	test_putback_of_the_ended();
 	test_many();
 	test_waiters();
 	test_polling_program();
