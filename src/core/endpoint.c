@@ -33,8 +33,7 @@
  */
 #define BUSY_MAX 16
 
-/* Those who wait are served so often in a row, in case each comes back; then it is all else's turn.
- */
+/* Those who wait are served so often in a row, in case each comes back. */
 #define TURNS_MAX 64
 
 #define AGAIN_MS 1 /* memory is short: when to try again */

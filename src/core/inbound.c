@@ -732,8 +732,8 @@ int inbound_putback(struct inbound *in, const void *data, uint32_t length)
 	memcpy(saved->bytes, data, length);
 	saved->length = length;
 	saved_add(in, saved, true);
-	if (in->messages > 0 &&
-		in->bytes >= length) { /* else it was counted by one now forgotten */
+	/* One that has been forgotten meanwhile has taken its counters along. */
+	if (in->messages > 0 && in->bytes >= length) {
 		in->messages--;
 		in->bytes -= length;
 	}

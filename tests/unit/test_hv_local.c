@@ -1666,8 +1666,6 @@ static int few_descriptors(int fd)
 	return worked ? 0 : 1;
 }
 
-#if OWN_ALLOCATOR
-
 /* The same when one allocation fails, each in its turn. */
 static int little_memory(int fd)
 {
@@ -1694,14 +1692,6 @@ static void test_memory(void)
 	ok(child_says_yes(little_memory), "where memory is short there are errors, and no leaks");
 	is(count_names(dir), 0, "nor files that nobody needs");
 }
-
-#else
-
-static void test_memory(void)
-{
-}
-
-#endif
 
 /* An event is not lost, although the owner cannot open the FIFO for good. */
 static int notify_without_descriptors(int fd)
