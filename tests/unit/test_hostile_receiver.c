@@ -429,28 +429,37 @@ static void on_done(struct sivc_sending *sending, int error)
 	(void)error;
 }
 
-static bool scene_wait(struct scene *s, struct sivc_sending *sending)
+static bool scene_fill(struct scene *s)
 {
-	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
-
 	CHECK(scene_serve(s));
 	while (send_to_attacker(s) == 0)
 		;
+	return true;
+}
+
+static bool begin_to_wait(struct scene *s, struct sivc_sending *sending)
+{
+	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
+
 	*sending = (struct sivc_sending){.messages = &message, .count = 1, .done = on_done};
 	CHECK_IS(sivc_send_start(s->victim.ep, ATTACKER, sending), -EINPROGRESS);
 	return true;
 }
 
+static bool scene_wait(struct scene *s, struct sivc_sending *sending)
+{
+	return scene_fill(s) && begin_to_wait(s, sending);
+}
+
 /* It waits while the page is being changed, which no event tells the end of. */
 static bool settles_for_who_waits(void)
 {
-	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
-	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_done};
+	struct sivc_sending sending;
 	struct scene s;
 
 	CHECK(scene_serve(&s));
 	s.x.page->seq = s.x.seq + 1;
-	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
+	CHECK(begin_to_wait(&s, &sending));
 	house_live(&s.victim, 20);
 	CHECK(sending.outbound);
 	attacker_turn(&s.x);
@@ -562,17 +571,14 @@ static bool page_changes_as_fast_as_it_can(void)
  */
 static bool looks_out_for_nothing(void (*scribble)(struct attacker *x, uint64_t *random))
 {
-	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
 	struct sivc_sending sending;
 	struct scribbler scribbler = {.scribble = scribble};
 	struct scene s;
 	uint64_t used;
 
-	CHECK(scene_wait(&s, &sending));
-	sivc_send_cancel(&sending);
+	CHECK(scene_fill(&s));
 	s.victim.sivc->may_spin = true;
-	sending.messages = &message;
-	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
+	CHECK(begin_to_wait(&s, &sending));
 	scribbler.x = &s.x;
 	scribbler_start(&scribbler);
 	used = used_us();

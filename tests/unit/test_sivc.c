@@ -221,6 +221,13 @@ static void test_fragments(void)
 	world_deinit(&w);
 }
 
+/* Until no message of that length goes to domain 1. */
+static void fill_ring(struct world *w, const char *bytes, size_t length)
+{
+	while (sivc_send(w->eb, 1, bytes, length, SIVC_NOWAIT) == 0)
+		;
+}
+
 static void test_waiting_sender(void)
 {
 	struct world w;
@@ -229,8 +236,7 @@ static void test_waiting_sender(void)
 
 	world_init(&w);
 	sivc_permit(w.ea, 2);
-	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
-		;
+	fill_ring(&w, bytes, sizeof(bytes));
 	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "at a full ring a sender waits");
 	step(&w);
 	ok(!s.done, "while nobody reads, it goes on waiting");
@@ -246,8 +252,7 @@ static void test_waiting_sender(void)
 	ok(s.done && s.error == -EACCES, "a sender that waits learns that it was refused");
 
 	sivc_permit(w.ea, 2);
-	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
-		;
+	fill_ring(&w, bytes, sizeof(bytes));
 	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "it waits again");
 	sivc_endpoint_close(w.ea);
 	for (int i = 0; i < 100 && !s.done; i++)
@@ -281,8 +286,7 @@ static void test_poller_beside_sender(void)
 
 	world_init(&w);
 	sivc_permit(w.ea, 2);
-	while (sivc_send(w.eb, 1, bytes, sizeof(bytes), SIVC_NOWAIT) == 0)
-		;
+	fill_ring(&w, bytes, sizeof(bytes));
 	start(w.eb, &s, bytes, sizeof(bytes));
 	is(sivc_wait_send(w.eb, 1, 1, &poller.waiter), 0, "beside a sender that waits one polls");
 	step(&w);
@@ -302,8 +306,7 @@ static void test_poller_beside_sender(void)
 	ok(s.done && s.error == -EACCES, "who waits learns of it all the same");
 
 	sivc_permit(w.ea, 2);
-	while (sivc_send(w.eb, 1, bytes, 1, SIVC_NOWAIT) == 0)
-		;
+	fill_ring(&w, bytes, 1);
 	sivc_wait_send(w.eb, 1, 1, &poller.waiter);
 	sivc_refuse(w.ea, 2);
 	is(send_text(w.eb, 1, "x"), -EACCES, "it is found by one who sends");
@@ -366,8 +369,7 @@ static void test_come_again(void)
 	sivc_wait_cancel(&sender.waiter);
 
 	for (int i = 0; i < 2; i++) {
-		while (send_text(w.eb, 1, "y") == 0)
-			;
+		fill_ring(&w, "y", 1);
 		heard = 0;
 		if (pipe(ends) < 0 || write(ends[1], "", 1) != 1)
 			abort();
