@@ -23,7 +23,7 @@
 #define SIVC_IOC_DENY  _IOW(SIVC_IOC_MAGIC, 2, uint32_t)
 
 /*
- * In: a domain id.  Out: 1 if that domain may send to this endpoint, else 0.
+ * In: a domain id.  Out: 1 if the table permits that domain to send to this endpoint, else 0.
  * On any open file of the endpoint, for a caller who may read its acl.
  * EACCES: the caller may not.  EINVAL: no domain id.
  */

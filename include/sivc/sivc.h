@@ -122,7 +122,8 @@ int sivc_names(
  */
 int sivc_endpoint_open(
 	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint);
-void sivc_endpoint_close(struct sivc_endpoint *endpoint); /* NULL is fine */
+/* NULL is fine.  Those who wait there are let go: neither done() nor fn() is called. */
+void sivc_endpoint_close(struct sivc_endpoint *endpoint);
 const char *sivc_endpoint_name(const struct sivc_endpoint *endpoint);
 
 /*
@@ -147,7 +148,8 @@ bool sivc_permitted(const struct sivc_endpoint *endpoint, uint16_t domid);
 int sivc_acl_write(struct sivc_endpoint *endpoint, const char *text, size_t length, bool replace);
 ssize_t sivc_acl_read(const struct sivc_endpoint *endpoint, char **text);
 
-/* Domains that this endpoint knows: calls fn for each that has a rule or was opened. */
+/* Domains that this endpoint knows: calls fn for each that has a rule by number, is
+ * permitted, or was opened. */
 void sivc_peers(
 	const struct sivc_endpoint *endpoint, void (*fn)(void *data, uint16_t domid), void *data);
 /* A local user asks for this domain: from now on it is known, and watched.  -ENOENT: no domain id
@@ -158,8 +160,8 @@ int sivc_peer_open(struct sivc_endpoint *endpoint, uint16_t domid);
  * Sending and receiving, waiting.  They return when the message is in memory of the receiver, or
  * has been received.  SIVC_NOWAIT: -EAGAIN instead of waiting.
  *
- * A message that is longer than the receiver's ring goes through it in pieces, which takes the
- * receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
+ * A message that is longer than the receiver's ring less 8 bytes goes through it in pieces, which
+ * takes the receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
  *
  * sivc_receive: `from` is a domain id or SIVC_ANY.  Returns the message's length, which may be more
  * than `size`: then the rest of it is lost.  `sender` may be NULL.
@@ -193,7 +195,8 @@ uint64_t sivc_queued(struct sivc_endpoint *endpoint, int from, uint32_t *next);
 /*
  * Sending many messages with one index update and one signal.  Returns how many whole messages went
  * (1..count), or an error if the first could not.  Never waits.
- * sivc_writable: 0 if a message of that length could go now; else the error that sending it gives.
+ * sivc_writable: 0 if a message of that length could go now (of one that is longer than the ring,
+ * which takes waiting: its beginning); else the error that sending it gives.
  */
 ssize_t sivc_send_many(
 	struct sivc_endpoint *endpoint, uint16_t domid, const struct iovec *messages, size_t count);

@@ -89,8 +89,8 @@ struct sivc_page {
 };
 
 /*
- * The control page of the ring: what P says.  Written by P (and by the two kernels, which clear
- * the alive bytes), read by R, who believes none of it.
+ * The control page of the ring: what P says.  Written by P (but for receiver_alive, and by the two
+ * kernels, which clear the alive bytes), read by R, who believes none of it.
  */
 struct sivc_ctl {
 	/* A cache line of its own, as cons. */

@@ -454,7 +454,7 @@ void options_usage(void)
 	       "\n"
 	       "Messages between virtual machines, as files.\n"
 	       "\n"
-	       "SOURCE is xen, local, or auto (xen where it answers, else local).\n"
+	       "SOURCE is xen, local, or auto (xen where xenstore can be opened, else local).\n"
 	       "\n"
 	       "    -o endpoint=NAME   the endpoint at the mount point (" ENDPOINT_DEFAULT ")\n"
 	       "    -o acl=FILE        rules to start with (none: nobody may send to us)\n"

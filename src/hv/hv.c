@@ -6,9 +6,8 @@
  * table of functions that the implementation brought.  What can be checked without knowing the
  * hypervisor (ranges, counts) is checked here, once, and the implementations rely on it.
  *
- * The choice is never made silently, and "auto" never falls back: where there is a Xen, a Xen that
- * does not open is an error.  Otherwise a domain that lost its /dev/xen for a moment would go on as
- * something that nobody outside of it can reach.
+ * The choice is never made silently.  "auto" is xen where xenstore can be opened, or is there and
+ * does not answer in time; it does not fall back from a Xen that was chosen and does not open.
  */
 #include "hv.h"
 

@@ -171,7 +171,7 @@ static int no_ports(struct hv *hv)
 
 	if (!xen->said_no_ports)
 		hv_log(hv, LOG_ERR,
-			"this domain has no event channel left: raise event_channels= (default "
+			"this domain has no event channel left: raise max_event_channels= (default "
 			"1023) in its configuration in dom0");
 	xen->said_no_ports = true;
 	return -ENOSPC;

@@ -112,6 +112,10 @@ static void test_permission(void)
 	is(sivc_permit(w.ea, 2), 0, "it is permitted again");
 	is(send_text(w.eb, 1, "four"), 0, "at once it can send again");
 	ok(got(w.ea, 2, "four"), "a reader of that domain gets it");
+	is(sivc_acl_write(w.eb, "allow *\ndeny alice\n", 19, true), 0, "all but one are permitted");
+	ok(!sivc_permitted(w.eb, 1), "the one is not, by its name");
+	is(send_text(w.ea, 2, "x"), -EACCES, "and cannot send");
+	ok(sivc_permitted(w.eb, 77), "one that may come is");
 	world_deinit(&w);
 }
 
