@@ -148,8 +148,8 @@ bool sivc_permitted(const struct sivc_endpoint *endpoint, uint16_t domid);
 int sivc_acl_write(struct sivc_endpoint *endpoint, const char *text, size_t length, bool replace);
 ssize_t sivc_acl_read(const struct sivc_endpoint *endpoint, char **text);
 
-/* Domains that this endpoint knows: calls fn for each that has a rule by number, is
- * permitted, or was opened. */
+/* Domains that this endpoint knows: calls fn for each that has a rule by number, is permitted, or
+ * was opened. */
 void sivc_peers(
 	const struct sivc_endpoint *endpoint, void (*fn)(void *data, uint16_t domid), void *data);
 /* A local user asks for this domain: from now on it is known, and watched.  -ENOENT: no domain id

@@ -53,6 +53,12 @@ struct sivc {
 #define SPURIOUS_MAX 8
 #define SPURIOUS_MS  10
 
+/*
+ * So many turns in a row do those who wait have, each of them with something to do: one that was
+ * served may come back.  Then all else gets its turn.
+ */
+#define TURNS_MAX 64
+
 TAILQ_HEAD(waiters, sivc_waiter);
 
 struct inbound;
@@ -110,6 +116,8 @@ void sivc_look_at_store(struct sivc *sivc);
 int sivc_connect(struct sivc *sivc, struct hv *hv);
 void sivc_disconnect(struct sivc *sivc);
 
+/* names.c: makes sivc->names as new as it has to be.  Returns how many there are, or an error. */
+int names_read(struct sivc *sivc);
 /* names.c: what was read of the names is of a hypervisor that is closed now. */
 void names_forget(struct sivc *sivc);
 

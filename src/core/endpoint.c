@@ -33,9 +33,6 @@
  */
 #define BUSY_MAX 16
 
-/* Those who wait are served so often in a row, in case each comes back. */
-#define TURNS_MAX 64
-
 #define AGAIN_MS 1 /* memory is short: when to try again */
 
 uint64_t nonce_draw(void)

@@ -7,7 +7,8 @@
  * after READS in a row they are read once in READ_PAUSE_MS; who asks meanwhile gets what was read
  * last, at most READ_PAUSE_MS ago, or the error that it was.
  *
- * That is for showing and for sending.  Whom a rule means is read by table.c, which trusts no copy.
+ * That is for showing, for sending and for who asks whether a domain is permitted.  Whom a rule
+ * permits is read by table.c, which trusts no copy.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,8 +41,7 @@ void names_forget(struct sivc *sivc)
 	sivc->names_due = 0;
 }
 
-/* sivc->names is as new as it has to be.  Returns how many there are. */
-static int names_read(struct sivc *sivc)
+int names_read(struct sivc *sivc)
 {
 	struct hv_name *names = NULL;
 	int n;

@@ -24,9 +24,6 @@
 #define NOTHING_MAX 100
 #define SHUNNED_MS  1000
 
-/* Turns of those who wait, each with something to do, before all else gets its own. */
-#define TURNS_MAX 100
-
 /* A page that is being changed: when to look again, and when to take it for hostile. */
 #define UNSETTLED_MS     1
 #define UNSETTLED_MAX_NS 1000000000ull

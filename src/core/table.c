@@ -39,7 +39,7 @@ static void census_deinit(struct census *census)
 	free(census->domids);
 }
 
-static int census_take(const struct sivc_endpoint *ep, const struct acl *acl, struct census *census)
+static int census_take(struct sivc_endpoint *ep, const struct acl *acl, struct census *census)
 {
 	int r = 0;
 
@@ -424,17 +424,13 @@ int sivc_refuse(struct sivc_endpoint *ep, uint16_t domid)
 bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 {
 	const struct inbound *in = inbound_find(ep, domid);
-	struct census census;
-	bool permitted;
+	int names;
 
 	if (in)
 		return in->permitted;
 	/* One that was never seen would be, under `allow *`, unless its name is refused. */
-	if (census_take(ep, &ep->acl, &census) < 0)
-		return false;
-	permitted = allows(&ep->acl, &census, domid);
-	census_deinit(&census);
-	return permitted;
+	names = acl_names(&ep->acl) ? names_read(ep->sivc) : 0;
+	return names >= 0 && acl_allows(&ep->acl, domid, ep->sivc->names, (size_t)names);
 }
 
 void sivc_peers(const struct sivc_endpoint *ep, void (*fn)(void *data, uint16_t domid), void *data)

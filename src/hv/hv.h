@@ -35,7 +35,7 @@ struct hv_port;
 struct hv_watch;
 
 struct hv_config {
-	const char *backend; /* "xen", "local" or "auto"; auto: see hv.c */
+	const char *backend; /* "xen", "local" or "auto" (hv.c: which of them) */
 	const char *dir;     /* local: the directory, or NULL for its default */
 	int domid;           /* local: our domain id.  Must be -1 on xen, where it is a given */
 	const char *name;    /* local: our name, or NULL.  Must be NULL on xen */

@@ -74,17 +74,15 @@ static int add_life(struct local_watch *watch, const char *name, int fd, struct 
 	event.data.ptr = life;
 	if (epoll_ctl(local_watch_local(watch)->watching.changes, EPOLL_CTL_ADD, fd, &event)) {
 		error = -errno;
+	} else {
+		HASH_ADD_STR(watch->lives, name, life);
+		error = life->hh.tbl ? 0 : -ENOMEM;
+	}
+	if (error) {
 		close(fd);
 		free(life);
-		return error;
 	}
-	HASH_ADD_STR(watch->lives, name, life);
-	if (!life->hh.tbl) {
-		close(fd);
-		free(life);
-		return -ENOMEM;
-	}
-	return 0;
+	return error;
 }
 
 /* The server of the node's endpoint, in its directory. */

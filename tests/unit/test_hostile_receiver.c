@@ -662,6 +662,47 @@ static bool last_message_is_in_doubt(void)
 	return true;
 }
 
+/* What one finds out who does not wait, they are told who do; no event tells them. */
+static void on_told(struct sivc_waiter *waiter)
+{
+	waiter->length = 0;
+}
+
+static bool who_waits_is_told(void (*spoil)(struct attacker *x), int error)
+{
+	struct sivc_waiter waiter = {.fn = on_told};
+	struct scene s;
+
+	CHECK(scene_fill(&s));
+	CHECK_IS(sivc_wait_send(s.victim.ep, ATTACKER, 8, &waiter), 0);
+	spoil(&s.x);
+	CHECK_IS(send_to_attacker(&s), error);
+	house_run(&s.victim);
+	CHECK_IS(waiter.length, 0);
+	scene_close(&s);
+	return true;
+}
+
+static void run_ahead(struct attacker *x)
+{
+	x->page->cons = x->ctl->prod + 8;
+}
+
+static bool who_waits_is_told_of_a_breach(void)
+{
+	return who_waits_is_told(run_ahead, -EPROTO);
+}
+
+static void die(struct attacker *x)
+{
+	x->ctl->receiver_alive = 0;
+}
+
+static bool who_waits_is_told_of_an_end(void)
+{
+	return who_waits_is_told(die, -EPIPE);
+}
+
 /* The first of two who poll takes the second off the list, as a program may. */
 struct poller {
 	struct sivc_waiter waiter;
@@ -735,6 +776,9 @@ int main(void)
 	holds("nor does one that is never settled", page_is_odd_at_a_lookout);
 	holds("a page that is being changed when a message was published is waited for",
 		last_message_is_in_doubt);
+	holds("of a breach that one finds who does not wait, those hear who do",
+		who_waits_is_told_of_a_breach);
+	holds("and of an end", who_waits_is_told_of_an_end);
 	holds("who polls may take another who polls off the list", waiter_cancels_the_next);
 	return done_testing();
 }

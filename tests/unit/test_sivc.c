@@ -225,9 +225,10 @@ static void test_fragments(void)
 	world_deinit(&w);
 }
 
-/* Until no message of that length goes to domain 1. */
+/* Domain 1 permits domain 2, until no message of that length goes to it. */
 static void fill_ring(struct world *w, const char *bytes, size_t length)
 {
+	sivc_permit(w->ea, 2);
 	while (sivc_send(w->eb, 1, bytes, length, SIVC_NOWAIT) == 0)
 		;
 }
@@ -239,7 +240,6 @@ static void test_waiting_sender(void)
 	char bytes[1000] = {0}, buffer[1000];
 
 	world_init(&w);
-	sivc_permit(w.ea, 2);
 	fill_ring(&w, bytes, sizeof(bytes));
 	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "at a full ring a sender waits");
 	step(&w);
@@ -255,7 +255,6 @@ static void test_waiting_sender(void)
 		step(&w);
 	ok(s.done && s.error == -EACCES, "a sender that waits learns that it was refused");
 
-	sivc_permit(w.ea, 2);
 	fill_ring(&w, bytes, sizeof(bytes));
 	is(start(w.eb, &s, bytes, sizeof(bytes)), -EINPROGRESS, "it waits again");
 	sivc_endpoint_close(w.ea);
@@ -289,7 +288,6 @@ static void test_poller_beside_sender(void)
 	char bytes[1000] = {0}, buffer[1000];
 
 	world_init(&w);
-	sivc_permit(w.ea, 2);
 	fill_ring(&w, bytes, sizeof(bytes));
 	start(w.eb, &s, bytes, sizeof(bytes));
 	is(sivc_wait_send(w.eb, 1, 1, &poller.waiter), 0, "beside a sender that waits one polls");
@@ -309,7 +307,6 @@ static void test_poller_beside_sender(void)
 		step(&w);
 	ok(s.done && s.error == -EACCES, "who waits learns of it all the same");
 
-	sivc_permit(w.ea, 2);
 	fill_ring(&w, bytes, 1);
 	sivc_wait_send(w.eb, 1, 1, &poller.waiter);
 	sivc_refuse(w.ea, 2);
@@ -397,6 +394,16 @@ static void test_come_again(void)
 	world_deinit(&w);
 }
 
+/* Domain 3 comes and goes, so that domain 1, whose rules have names, looks at the names. */
+static void names_change(struct world *w)
+{
+	struct pollfd fd = {sivc_fd(w->a), POLLIN, 0};
+
+	sivc_close(domain_open(w->dir, 3, "carol"));
+	while (poll(&fd, 1, 100) == 1)
+		sivc_dispatch(w->a);
+}
+
 /* Who has read a part has the rest, whatever becomes of the sender. */
 static void test_putback_of_the_ended(void)
 {
@@ -405,23 +412,45 @@ static void test_putback_of_the_ended(void)
 
 	world_init(&w);
 	is(sivc_acl_write(w.ea, "allow bob\n", 10, true), 0, "a name is permitted");
-	sivc_close(domain_open(w.dir, 3, "carol")); /* and looked at once more */
-	for (int i = 0; i < 5; i++)
-		step(&w);
+	names_change(&w);
 	is(send_text(w.eb, 1, "hello"), 0, "its domain sends");
 	is(sivc_peek(w.ea, 2, &message), 0, "the message is there");
 	sivc_consume(w.ea, &message);
 	sivc_close(w.b);
 	w.b = NULL;
-	for (int i = 0; i < 100 && sivc_permitted(w.ea, 2); i++) {
-		struct pollfd fd = {sivc_fd(w.a), POLLIN, 0};
-
-		poll(&fd, 1, 20);
-		sivc_dispatch(w.a);
-	}
+	names_change(&w);
 	ok(!sivc_permitted(w.ea, 2), "the domain ends, and is permitted no more");
 	is(sivc_putback(w.ea, 2, "llo", 3), 0, "the rest of what it sent is put back");
 	ok(got(w.ea, SIVC_ANY, "llo"), "and read");
+	world_deinit(&w);
+}
+
+static bool known(struct sivc_endpoint *ep, const char *peer)
+{
+	char *text = NULL;
+	bool found = sivc_stats(ep, &text) > 0 && strstr(text, peer);
+
+	free(text);
+	return found;
+}
+
+static void test_forgotten(void)
+{
+	struct world w;
+
+	world_init(&w);
+	sivc_acl_write(w.ea, "allow bob\n", 10, true);
+	names_change(&w);
+	send_text(w.eb, 1, "unread");
+	sivc_close(w.b);
+	w.b = NULL;
+	names_change(&w);
+	ok(known(w.ea, "peer=\"2\""),
+		"a domain that has ended is known while it has unread messages");
+	ok(got(w.ea, SIVC_ANY, "unread"), "they are read");
+	is(sivc_receive(w.ea, SIVC_ANY, NULL, 0, NULL, SIVC_NOWAIT), -EAGAIN, "all of them");
+	names_change(&w);
+	ok(!known(w.ea, "peer=\"2\""), "then it is forgotten");
 	world_deinit(&w);
 }
 
@@ -624,6 +653,7 @@ int main(void)
 	test_poller_beside_sender();
 	test_come_again();
 	test_putback_of_the_ended();
+	test_forgotten();
 	test_many();
 	test_waiters();
 	test_polling_program();

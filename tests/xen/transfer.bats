@@ -12,7 +12,8 @@ table=$results/transfer.tsv
 close=0.67
 ((rounds == 1)) || close=1
 # The first work is not counted: an emulated processor translates what it has never run before.
-works="oneway:1024:$((messages / 4)) oneway:1024:$messages roundtrip:1024:$((messages / 10))"
+trips=$((messages / 10))
+works="oneway:1024:$((messages / 4)) oneway:1024:$messages roundtrip:1024:$trips"
 works+=" oneway:131072:$((messages / 50)) oneway:524288:$((messages / 200))"
 
 setup_file() {
@@ -75,7 +76,7 @@ faster() {
   mount_both 1 2 spin=1000
   take_turns "$(id 2)" "$(id 1)" file-spin framed-spin
   # What guest 2 receives is answers, and without spin= it is woken for each.
-  local answers=$((2 * rounds * messages / 10)) woken
+  local answers=$((2 * rounds * trips)) woken
   woken=$(counter 2 sivc_receive_wakeups_total)
   echo "guest 2 was woken $woken times for $answers answers"
   ((woken < answers / 2))
