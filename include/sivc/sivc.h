@@ -26,6 +26,10 @@
  *	-ENOENT	  no domain has this number or name
  *	-ENOSPC	  no grants, event channels or store nodes are left (the log names the limit)
  *	-EIO	  xenstore does not answer, or the connection to it is lost (the log said which)
+ *	-ESHUTDOWN the endpoint, or all of it, was closed by a callback while this waited
+ *
+ * Callbacks are called from sivc_dispatch and sivc_wait alone (sivc_send and sivc_receive wait with
+ * sivc_wait), and may call anything here, closing included.
  *
  * Nothing here prints: what is worth saying goes to the log callback.  Not thread-safe: a struct
  * sivc and all that was made from it belong to one thread.  Nothing here survives fork(2).
@@ -36,7 +40,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -48,6 +51,8 @@ extern "C" {
 
 struct sivc;          /* this domain: one connection to the hypervisor */
 struct sivc_endpoint; /* to a domain what a port is to a host */
+struct sivc_waiter;   /* somebody who waits for a message, or for room */
+struct sivc_sending;  /* messages that wait for room */
 
 #define SIVC_RING_DEFAULT    65536u /* bytes of ring a permitted sender */
 #define SIVC_RING_MIN        4096u
@@ -75,7 +80,8 @@ struct sivc_config {
 
 /* Strings of the config are copied.  -EINVAL: the log says which setting is wrong. */
 int sivc_open(const struct sivc_config *config, struct sivc **sivc);
-void sivc_close(struct sivc *sivc); /* closes its endpoints; NULL is fine */
+/* Closes its endpoints; NULL is fine.  In a callback: sivc_wait then returns -ESHUTDOWN. */
+void sivc_close(struct sivc *sivc);
 
 /*
  * The event loop.  sivc_fd() is readable when sivc_dispatch() has work; it never waits and returns
@@ -135,12 +141,13 @@ const char *sivc_endpoint_name(const struct sivc_endpoint *endpoint);
  *
  * sivc_acl_write: all of the text takes effect at once, or nothing does.  `replace`: the old table
  * goes; otherwise the rules are added to it.  -EINVAL: the log says which line is wrong and why.
- * -ENOENT: a name that no domain has.  -ENOSPC: all rules are in the table and in force but for
- * the domains that no grants were left for (the log names them).
+ * -ENOENT: a name that no domain has.  -EAGAIN: this domain was restored, and the endpoint is not
+ * back yet.  -ENOSPC: all rules are in the table and in force but for the domains that lack
+ * something of ours, grants or event channels, memory or descriptors (the log names them).
  * sivc_acl_read: *text is for the caller to free(); returns its length.  Written back with
  * `replace`, it gives the same table.
- * A domain that was refused twice, and each time left messages that nobody has read, is permitted
- * anew, but its sends fail with EACCES until those of the first time are read (the log says so).
+ * A domain that was refused twice, and each time left messages that nobody has read, is one of
+ * those: allow it again when they are read.
  */
 int sivc_permit(struct sivc_endpoint *endpoint, uint16_t domid);
 int sivc_refuse(struct sivc_endpoint *endpoint, uint16_t domid);
@@ -152,9 +159,12 @@ ssize_t sivc_acl_read(const struct sivc_endpoint *endpoint, char **text);
  * was opened. */
 void sivc_peers(
 	const struct sivc_endpoint *endpoint, void (*fn)(void *data, uint16_t domid), void *data);
-/* A local user asks for this domain: from now on it is known, and watched.  -ENOENT: no domain id
+/*
+ * A local user asks for this domain: from now on it is known, and watched, at least until as many
+ * sivc_peer_close as there were sivc_peer_open.  -ENOENT: no domain id.
  */
 int sivc_peer_open(struct sivc_endpoint *endpoint, uint16_t domid);
+void sivc_peer_close(struct sivc_endpoint *endpoint, uint16_t domid);
 
 /*
  * Sending and receiving, waiting.  They return when the message is in memory of the receiver, or
@@ -163,8 +173,8 @@ int sivc_peer_open(struct sivc_endpoint *endpoint, uint16_t domid);
  * A message that is longer than the receiver's ring less 8 bytes goes through it in pieces, which
  * takes the receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
  *
- * sivc_receive: `from` is a domain id or SIVC_ANY.  Returns the message's length, which may be more
- * than `size`: then the rest of it is lost.  `sender` may be NULL.
+ * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's length,
+ * which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.
  */
 #define SIVC_NOWAIT 1
 
@@ -205,58 +215,41 @@ int sivc_writable(struct sivc_endpoint *endpoint, uint16_t domid, size_t length)
 /*
  * Sending that waits for room; if the next message is less than an eighth of the ring, for half of
  * the ring, 32 KiB at most, or what it needs if that is more, so that a sender is woken once for
- * many messages.  The senders to one domain take their turns in order; what was given to
+ * many messages.  The senders to one domain take their turns in order.  What was given to
  * sivc_send_start goes out whole messages at a time, never mixed with another's.  The caller keeps
  * `messages` and the bytes until done() was called.
  *
- * sivc_send_start: 0: all went, done() is not called.  -EINPROGRESS: done() will be, once, with 0
- * or the error; `sent` says how many whole messages had gone.  Another error: done() is not called.
- * sivc_send_cancel: takes it back; `sent` stays valid; a message sent in part is never delivered.
+ * sivc_send_start: count: all went, done() is not called.  -EINPROGRESS: done() will be, once, with
+ * 0 or the error, and how many whole messages went; until then *sending is valid.  Else as
+ * sivc_send_many, and done() is not called.
+ * sivc_send_cancel: takes it back, and returns how many whole messages went; a message sent in part
+ * is never delivered.
  */
-struct sivc_sending {
-	/* Set by the caller. */
-	const struct iovec *messages;
-	size_t count;
-	void (*done)(struct sivc_sending *sending, int error);
-	/* Set by libsivc. */
-	size_t sent;
-	/* Private to libsivc. */
-	size_t offset;                  /* bytes of messages[sent] that are in the ring */
-	bool nowait;                    /* do not begin what cannot end without waiting */
-	bool in_doubt;                  /* what was published last may have met a revocation */
-	size_t first;                   /* the first message of what was published last, ... */
-	uint32_t start, end, ring_size; /* ... where that lies, in which ring */
-	uint64_t ring_nonce;
-	void *outbound;
-	TAILQ_ENTRY(sivc_sending) link;
-};
+typedef void sivc_done_fn(void *data, int r, size_t sent);
 
-int sivc_send_start(struct sivc_endpoint *endpoint, uint16_t domid, struct sivc_sending *sending);
-void sivc_send_cancel(struct sivc_sending *sending);
+ssize_t sivc_send_start(struct sivc_endpoint *endpoint, uint16_t domid,
+	const struct iovec *messages, size_t count, sivc_done_fn *done, void *data,
+	struct sivc_sending **sending);
+size_t sivc_send_cancel(struct sivc_sending *sending);
 
 /*
- * Waiting.  fn is called (from sivc_dispatch or from within a call that makes the condition true),
- * once, when a message for `from` can be received, or when a message of `length` can be sent to
- * `domid` or will fail; the waiter is then off the list.  For one `from`, waiters are served in
- * order; those of one domain come before those of SIVC_ANY.  A waiter that does not take the
- * message leaves it to the next one.  As long as a waiter waits, permitted senders can wake this
- * process; otherwise nobody can.
+ * Waiting.  fn is called once; then *waiter is no more.  For one `from`, waiters are called in
+ * order; those of one domain come before those of SIVC_ANY.  As long as a waiter waits, permitted
+ * senders can wake this process; otherwise nobody can.
+ *
+ * sivc_wait_receive: fn is given the next message, as sivc_peek gives it, valid until fn returns.
+ * It is taken with sivc_consume; if it is not, it is the next waiter's.  r is 0, or -EPROTO, to one
+ * who waits for a domain that has broken the protocol, and then message is NULL.
+ * sivc_wait_send: fn is called when a message of `length` can be sent, or will fail.
  */
-struct sivc_waiter {
-	/* Set by the caller. */
-	void (*fn)(struct sivc_waiter *waiter);
-	/* Private to libsivc. */
-	struct sivc_endpoint *endpoint;
-	void *list;
-	size_t length;
-	int from;
-	TAILQ_ENTRY(sivc_waiter) link;
-};
+typedef void sivc_receive_fn(void *data, int r, const struct sivc_message *message);
+typedef void sivc_ready_fn(void *data);
 
-int sivc_wait_receive(struct sivc_endpoint *endpoint, int from, struct sivc_waiter *waiter);
-int sivc_wait_send(
-	struct sivc_endpoint *endpoint, uint16_t domid, size_t length, struct sivc_waiter *waiter);
-void sivc_wait_cancel(struct sivc_waiter *waiter); /* one that does not wait is fine */
+int sivc_wait_receive(struct sivc_endpoint *endpoint, int from, sivc_receive_fn *fn, void *data,
+	struct sivc_waiter **waiter);
+int sivc_wait_send(struct sivc_endpoint *endpoint, uint16_t domid, size_t length,
+	sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter);
+void sivc_wait_cancel(struct sivc_waiter *waiter); /* NULL is fine */
 
 /*
  * Counters, in Prometheus' text format, for the caller to free(); returns the length.

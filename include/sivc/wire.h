@@ -89,8 +89,8 @@ struct sivc_page {
 };
 
 /*
- * The control page of the ring: what P says.  Written by P (but for receiver_alive, and by the two
- * kernels, which clear the alive bytes), read by R, who believes none of it.
+ * The control page of the ring: what P says.  Written by P (but for receiver_alive, finished and
+ * final, and by the two kernels, which clear the alive bytes), read by R, who believes none of it.
  */
 struct sivc_ctl {
 	/* A cache line of its own, as cons. */
@@ -106,6 +106,14 @@ struct sivc_ctl {
 	 */
 	uint8_t receiver_alive;
 	uint8_t sender_alive;
+
+	/*
+	 * Written by R when it revokes this ring, before the page's `final`, which says the same of
+	 * the last one only: the index up to which R took it.  `final` first, then `finished` = 1
+	 * (release).  An R that does not write it leaves zeros.
+	 */
+	uint32_t finished;
+	uint32_t final;
 };
 
 /*

@@ -275,14 +275,19 @@ ssize_t acl_format(const struct acl *acl, char **text)
 	return (ssize_t)length;
 }
 
-bool acl_has_name(const struct acl *acl, const char *name)
+const struct acl_rule *acl_rule_of(const struct acl *acl, const char *name)
 {
 	struct acl_rule rule = {0};
 
 	if (!hv_name_valid(name))
-		return false;
+		return NULL;
 	strcpy(rule.name, name);
-	return rule_find(acl, &rule) != NULL;
+	return rule_find(acl, &rule);
+}
+
+const struct acl_rule *acl_rule_for(const struct acl *acl, uint16_t domid)
+{
+	return rule_find(acl, &(struct acl_rule){.domid = domid});
 }
 
 bool acl_names(const struct acl *acl)
@@ -298,18 +303,13 @@ bool acl_follows_names(const struct acl *acl)
 
 bool acl_allows(const struct acl *acl, uint16_t domid, const struct hv_name *names, size_t count)
 {
-	const struct acl_rule *rule = rule_find(acl, &(struct acl_rule){.domid = domid});
+	const struct acl_rule *rule = acl_rule_for(acl, domid);
 	bool found = rule != NULL;
 
 	if (rule && !rule->allow)
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		struct acl_rule named = {0};
-
-		if (names[i].domid != domid)
-			continue;
-		strcpy(named.name, names[i].name);
-		rule = rule_find(acl, &named);
+		rule = names[i].domid == domid ? acl_rule_of(acl, names[i].name) : NULL;
 		if (rule && !rule->allow)
 			return false;
 		found = found || rule;

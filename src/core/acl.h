@@ -56,7 +56,9 @@ int acl_parse(struct acl *acl, const char *text, size_t length, struct acl_error
 /* *text is for the caller to free(); returns its length or -ENOMEM. */
 ssize_t acl_format(const struct acl *acl, char **text);
 
-bool acl_has_name(const struct acl *acl, const char *name);
+/* The rule that has this name, or number; NULL: none. */
+const struct acl_rule *acl_rule_of(const struct acl *acl, const char *name);
+const struct acl_rule *acl_rule_for(const struct acl *acl, uint16_t domid);
 bool acl_names(const struct acl *acl); /* Does a rule of it have a name? */
 /* Does what it says depend on names, or on which domains there are? */
 bool acl_follows_names(const struct acl *acl);

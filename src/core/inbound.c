@@ -9,201 +9,128 @@
 #include <string.h>
 #include <syslog.h>
 
-#include "container_of.h"
+#include "report.h"
 #include "shared.h"
+#include "tuning.h"
 
-/*
- * What one turn may take of a ring in fragments, besides a ring's worth of bytes: an honest sender
- * has never as many in its ring.  A sender that has begun ABANDONED_MAX messages in a row, and none
- * of them was ever whole, rests 1 ms for each turn that we spent on them.
- */
-#define TURN_FRAGMENTS 64
-#define ABANDONED_MAX  8
-#define ABANDONED_MS   1000 /* at most */
-
-/*
- * Bytes that a turn must bring on the average for us to spin until the next piece.  An honest
- * sender brings a quarter of the smallest ring or more; one that would keep us busy with crumbs
- * does not.
- */
-#define FLOW_LEAST 512
-
-/* How many revoked rings one domain can leave here unread. */
-#define KEPT_MAX 2
-
-/* How many of its rings may be taken back before the log says once what that may cost: whether it
- * maps them still, nobody tells us. */
-#define REVOKED_TOLD 16
-
-/* The room that was read is given back in portions of this part of the ring, or when it is empty.
- */
-#define RELEASE_PART 8
-
-struct inbound *inbound_find(const struct sivc_endpoint *ep, uint16_t domid)
+int inbound_new(struct sivc_endpoint *ep, uint16_t domid, const struct channel_ops *ops,
+	struct inbound **result)
 {
-	struct inbound *in = TAILQ_FIRST(&ep->ready); /* mostly, because it is its turn */
+	struct inbound *in = calloc(1, sizeof(*in));
 
-	if (!in || in->domid != domid)
-		HASH_FIND(hh, ep->inbounds, &domid, sizeof(domid), in);
-	return in;
-}
-
-int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **result)
-{
-	struct inbound *in = inbound_find(ep, domid);
-
-	if (!in) {
-		in = calloc(1, sizeof(*in));
-		if (!in)
-			return -ENOMEM;
-		in->ep = ep;
-		in->domid = domid;
-		TAILQ_INIT(&in->saved);
-		TAILQ_INIT(&in->kept);
-		TAILQ_INIT(&in->waiters);
-		HASH_ADD(hh, ep->inbounds, domid, sizeof(in->domid), in);
-		if (!in->hh.tbl) {
-			free(in);
-			return -ENOMEM;
-		}
-	}
+	if (!in)
+		return -ENOMEM;
+	in->ep = ep;
+	in->domid = domid;
+	channel_init(&in->channel, &ep->sivc->hv, &ep->sivc->loop, ops);
+	TAILQ_INIT(&in->unread);
+	TAILQ_INIT(&in->rings);
+	TAILQ_INIT(&in->waiters);
 	*result = in;
 	return 0;
 }
 
-/* The queue. */
-
-/* Has something only if its port's event says so. */
-static bool asleep(const struct inbound *in)
+static struct hv *hv_of(const struct inbound *in)
 {
-	return in->data && in->state == INBOUND_IDLE;
+	return in->ep->sivc->hv;
 }
 
-void inbound_queue(struct inbound *in, enum inbound_state state)
+static uint32_t max_msg(const struct inbound *in)
 {
-	struct sivc_endpoint *ep = in->ep;
-
-	ep->asleep -= asleep(in);
-	if (in->state == INBOUND_READY)
-		TAILQ_REMOVE(&ep->ready, in, link);
-	else if (in->state == INBOUND_LOOKOUT)
-		TAILQ_REMOVE(&ep->lookout, in, link);
-	in->state = state;
-	if (state == INBOUND_READY)
-		TAILQ_INSERT_TAIL(&ep->ready, in, link);
-	else if (state == INBOUND_LOOKOUT)
-		TAILQ_INSERT_TAIL(&ep->lookout, in, link);
-	ep->asleep += asleep(in);
+	return in->ep->sivc->max_msg;
 }
 
-/* It may have a message: it gets its turn, or has it already. */
-static void make_ready(struct inbound *in)
+/* Messages out of the ring, and the one that is being put together. */
+
+static struct unread *unread_new(uint32_t capacity)
 {
-	if (in->state != INBOUND_READY)
-		inbound_queue(in, INBOUND_READY);
+	struct unread *unread = malloc(sizeof(*unread) + capacity);
+
+	if (unread)
+		unread->length = 0;
+	return unread;
 }
 
-static void on_event(void *data)
-{
-	struct inbound *in = data;
-
-	in->masked = true;
-	in->spurious++;
-	make_ready(in);
-}
-
-/* Saved messages, and the one being put together. */
-
-static struct saved *saved_new(uint32_t capacity)
-{
-	struct saved *saved = malloc(sizeof(*saved) + capacity);
-
-	if (saved)
-		saved->length = 0;
-	return saved;
-}
-
-static void saved_append(struct saved *saved, const struct ring_frame *frame)
+static void unread_append(struct unread *unread, const struct ring_frame *frame)
 {
 	for (int i = 0; i < frame->iovcnt; i++) {
-		shared_copy_from(saved->bytes + saved->length, frame->iov[i].iov_base,
+		shared_copy_from(unread->bytes + unread->length, frame->iov[i].iov_base,
 			frame->iov[i].iov_len);
-		saved->length += (uint32_t)frame->iov[i].iov_len;
+		unread->length += (uint32_t)frame->iov[i].iov_len;
 	}
 }
 
-static void saved_add(struct inbound *in, struct saved *saved, bool front)
+static void unread_free(struct inbound *in, struct unread *unread)
 {
-	if (front)
-		TAILQ_INSERT_HEAD(&in->saved, saved, link);
-	else
-		TAILQ_INSERT_TAIL(&in->saved, saved, link);
+	TAILQ_REMOVE(&in->unread, unread, link);
+	free(unread);
 }
 
-static void partial_drop(struct inbound *in)
+static void assembly_drop(struct assembly *assembly)
 {
-	free(in->partial);
-	in->partial = NULL;
-	in->partial_capacity = 0;
-	in->partial_turns = 0;
+	free(assembly->message);
+	assembly->message = NULL;
+	assembly->capacity = 0;
+	assembly->turns = 0;
 }
 
 /* Its sender has begun another message instead. */
-static void partial_abandon(struct inbound *in)
+static void assembly_abandon(struct assembly *assembly)
 {
-	if (!in->partial)
+	if (!assembly->message)
 		return;
-	in->abandoned++;
-	in->wasted += 1 + in->partial_turns;
-	partial_drop(in);
+	assembly->abandoned++;
+	assembly->wasted += 1 + assembly->turns;
+	assembly_drop(assembly);
 }
 
-static void abandoned_forget(struct inbound *in)
+static void assembly_forgive(struct assembly *assembly)
 {
-	in->abandoned = 0;
-	in->wasted = 0;
+	assembly->abandoned = 0;
+	assembly->wasted = 0;
 }
 
 /* Grows by doubling, up to max_msg: P pays for what it sends, not we for what it announces. */
-static int partial_reserve(struct inbound *in, uint32_t more)
+static int assembly_reserve(struct inbound *in, uint32_t more)
 {
-	uint32_t max = in->ep->sivc->max_msg;
-	uint32_t length = in->partial ? in->partial->length : 0;
-	uint32_t capacity = in->partial_capacity ? in->partial_capacity : in->rx.size;
-	struct saved *bigger;
+	struct assembly *assembly = &in->assembly;
+	uint32_t length = assembly->message ? assembly->message->length : 0;
+	uint32_t capacity = assembly->capacity ? assembly->capacity : in->rx.size;
+	struct unread *bigger;
 
-	if (more > max || length > max - more)
+	if (more > max_msg(in) || length > max_msg(in) - more)
 		return -EPROTO;
-	if (in->partial && length + more <= in->partial_capacity)
+	if (assembly->message && length + more <= assembly->capacity)
 		return 0;
 	while (capacity < length + more)
 		capacity *= 2;
-	bigger = realloc(in->partial, sizeof(*bigger) + capacity);
+	bigger = realloc(assembly->message, sizeof(*bigger) + capacity);
 	if (!bigger)
 		return -ENOMEM;
 	bigger->length = length;
-	in->partial = bigger;
-	in->partial_capacity = capacity;
+	assembly->message = bigger;
+	assembly->capacity = capacity;
 	return 0;
 }
 
-/* A fragment of a message goes where it belongs.  -EPROTO: it belongs nowhere. */
-static int partial_add(struct inbound *in, const struct ring_frame *frame)
+/* A piece of a message goes where it belongs.  -EPROTO: it belongs nowhere. */
+static int assembly_add(struct inbound *in, const struct ring_frame *frame)
 {
+	struct assembly *assembly = &in->assembly;
 	int r;
 
 	if (frame->flags & SIVC_FRAME_FIRST)
-		partial_abandon(in);
-	else if (!in->partial)
+		assembly_abandon(assembly);
+	else if (!assembly->message)
 		return -EPROTO;
-	r = partial_reserve(in, frame->length);
+	r = assembly_reserve(in, frame->length);
 	if (r < 0)
 		return r;
-	saved_append(in->partial, frame);
+	unread_append(assembly->message, frame);
 	if (frame->flags & SIVC_FRAME_LAST) {
-		saved_add(in, in->partial, false);
-		in->partial = NULL;
-		partial_drop(in);
+		TAILQ_INSERT_TAIL(&in->unread, assembly->message, link);
+		assembly->message = NULL;
+		assembly_drop(assembly);
 	}
 	return 0;
 }
@@ -215,104 +142,81 @@ static bool whole(const struct ring_frame *frame)
 
 /* Rings that were revoked. */
 
-static bool something_taken(const struct inbound *in)
+static bool has_unread(const struct inbound *in)
 {
-	return !TAILQ_EMPTY(&in->saved) || !TAILQ_EMPTY(&in->kept);
+	return !TAILQ_EMPTY(&in->unread) || !TAILQ_EMPTY(&in->rings);
 }
 
-static struct kept *kept_new(const struct inbound *in)
+/* What the last look at the ring saw. */
+static void ring_keep(struct inbound *in)
 {
-	return malloc(sizeof(struct kept) + (size_t)in->pages * SIVC_PAGE_SIZE);
-}
+	struct unread_ring *ring = in->next_ring;
 
-/* Keeps what the last look at the ring saw. */
-static void kept_add(struct inbound *in)
-{
-	struct kept *kept = in->spare;
-
-	in->spare = NULL;
-	ring_rx_copy(&in->rx, kept->bytes, &kept->rx);
-	TAILQ_INSERT_TAIL(&in->kept, kept, link);
-	in->kept_count++;
+	in->next_ring = NULL;
+	ring_rx_copy(&in->rx, ring->bytes, &ring->rx);
+	TAILQ_INSERT_TAIL(&in->rings, ring, link);
 	ring_rx_advance(&in->rx, in->rx.prod); /* what a later verdict says of this ring, too */
 }
 
-static void kept_free(struct inbound *in, struct kept *kept)
+static void ring_free(struct inbound *in, struct unread_ring *ring)
 {
-	TAILQ_REMOVE(&in->kept, kept, link);
-	in->kept_count--;
-	free(kept);
+	TAILQ_REMOVE(&in->rings, ring, link);
+	free(ring);
 }
 
-/* The ring. */
-
-static void ring_close(struct inbound *in)
+static bool may_leave_another_ring(const struct inbound *in)
 {
-	if (!in->data)
+	const struct unread_ring *ring;
+	int n = 0;
+
+	TAILQ_FOREACH (ring, &in->rings, link)
+		n++;
+	if (n < UNREAD_RINGS_MAX)
+		return true;
+	report(in->ep->sivc, LOG_WARNING,
+		"domain %u was refused %d times, and nobody has read what it had sent to endpoint "
+		"%s; allow it again when somebody has",
+		in->domid, n, in->ep->name);
+	return false;
+}
+
+/* The channel. */
+
+static void close_channel(struct inbound *in)
+{
+	if (!in->channel.data)
 		return;
 	/* A sender that sleeps finds out now; afterwards the channel is gone. */
-	hv_port_notify(in->port);
-	hv_unshare(in->ep->sivc->hv, in->data, in->pages);
-	hv_unshare(in->ep->sivc->hv, in->ctl, 1);
-	hv_port_free(in->port);
-	loop_timer_cancel(&in->ep->sivc->loop, &in->penalty);
-	abandoned_forget(in);
-	in->ep->asleep -= asleep(in);
-	in->data = NULL;
-	in->ctl = NULL;
-	in->port = NULL;
-	if (TAILQ_EMPTY(&in->kept)) /* else it is of the first one of those */
-		partial_drop(in);
-	if (!something_taken(in))
-		inbound_queue(in, INBOUND_IDLE);
+	hv_port_notify(in->channel.port);
+	channel_close(&in->channel);
+	free(in->next_ring);
+	in->next_ring = NULL;
+	assembly_forgive(&in->assembly);
+	if (TAILQ_EMPTY(&in->rings)) /* else it is of the first one of those */
+		assembly_drop(&in->assembly);
 }
 
 static void log_breach(const struct inbound *in, const char *consequence)
 {
-	in->ep->breaches++;
-	hv_log(in->ep->sivc->hv, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s",
-		in->domid, in->ep->name, consequence);
+	in->ep->counters.breaches++;
+	report(in->ep->sivc, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s", in->domid,
+		in->ep->name, consequence);
 }
 
 /* What P did cannot be undone and not be trusted: its ring is closed and never looked at again. */
 static void breach(struct inbound *in)
 {
 	log_breach(in, "its ring is closed until it is allowed again");
-	in->breached = true;
+	in->permission = INBOUND_BREACHED;
 	page_revoke_begin(&in->owner);
-	page_revoke_end(&in->owner, SIVC_VERDICT_REFUSED, in->ring_nonce, in->rx.cons);
-	ring_close(in);
-	if (!TAILQ_EMPTY(&in->waiters))
-		endpoint_breached(in->ep);
+	page_revoke_end(&in->owner, SIVC_VERDICT_REFUSED, in->channel.nonce, in->rx.cons);
+	close_channel(in);
 }
 
 static void release(struct inbound *in)
 {
 	if (ring_rx_release(&in->rx))
-		hv_port_notify(in->port);
-}
-
-int inbound_prepare(struct inbound *in)
-{
-	if (in->data && !in->spare)
-		in->spare = kept_new(in);
-	return in->data && !in->spare ? -ENOMEM : 0;
-}
-
-void inbound_unprepare(struct inbound *in)
-{
-	free(in->spare);
-	in->spare = NULL;
-}
-
-static void count_revoked(struct inbound *in)
-{
-	in->ep->rings_revoked++;
-	if (++in->revoked == REVOKED_TOLD)
-		hv_log(in->ep->sivc->hv, LOG_WARNING,
-			"%d rings of domain %u were taken back from endpoint %s; their memory "
-			"stays taken as long as that domain maps them",
-			REVOKED_TOLD, in->domid, in->ep->name);
+		hv_port_notify(in->channel.port);
 }
 
 /*
@@ -321,27 +225,26 @@ static void count_revoked(struct inbound *in)
  */
 static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 {
+	bool open = in->channel.data != NULL;
 	uint32_t final = in->rx.cons;
 	int r = 0;
 
 	if (!in->owner.page)
 		return;
 	page_revoke_begin(&in->owner);
-	if (in->data && keep)
+	if (open && keep)
 		r = ring_rx_look(&in->rx);
-	if (in->data && keep && r == 0)
+	if (open && keep && r == 0)
 		final = in->rx.prod;
-	page_revoke_end(&in->owner, verdict, in->ring_nonce, final);
-	if (in->data && final != in->rx.cons)
-		kept_add(in);
+	if (open)
+		page_finish_ring(in->channel.ctl, final);
+	page_revoke_end(&in->owner, verdict, in->channel.nonce, final);
+	if (open && final != in->rx.cons)
+		ring_keep(in);
 	if (r < 0)
 		log_breach(in, "what was in its ring is dropped");
-	if (in->data)
-		count_revoked(in);
-	ring_close(in);
-	inbound_unprepare(in);
-	if (something_taken(in))
-		make_ready(in);
+	in->ep->counters.rings_revoked += open;
+	close_channel(in);
 }
 
 /* Permission. */
@@ -351,17 +254,15 @@ static int publish(struct inbound *in)
 	char value[SIVC_NODE_MAX];
 
 	snprintf(value, sizeof(value), SIVC_NODE_FORMAT, in->page_ref, in->owner.nonce);
-	return hv_node_write(in->ep->sivc->hv, in->ep->name, in->domid, value);
+	return hv_node_write(hv_of(in), in->ep->name, in->domid, value);
 }
 
 static int page_open(struct inbound *in)
 {
-	struct hv *hv = in->ep->sivc->hv;
 	void *memory;
 	uint32_t ref;
-	int r;
+	int r = hv_share(hv_of(in), in->domid, 1, false, NULL, &memory, &ref);
 
-	r = hv_share(hv, in->domid, 1, false, NULL, &memory, &ref);
 	if (r < 0)
 		return r;
 	page_init(&in->owner, memory, nonce_draw());
@@ -373,127 +274,70 @@ static void page_close(struct inbound *in)
 {
 	if (!in->owner.page)
 		return;
-	hv_node_remove(in->ep->sivc->hv, in->ep->name, in->domid);
-	hv_unshare(in->ep->sivc->hv, in->owner.page, 1);
+	hv_node_remove(hv_of(in), in->ep->name, in->domid);
+	hv_unshare(hv_of(in), in->owner.page, 1);
 	in->owner.page = NULL;
 }
 
-static int ring_open(struct inbound *in)
+/* With memory for what will be in the ring when it is revoked, so that a refusal cannot fail. */
+static int open_channel(struct inbound *in)
 {
-	struct hv *hv = in->ep->sivc->hv;
 	uint32_t pages = in->ep->sivc->ring / SIVC_PAGE_SIZE;
-	uint32_t refs[SIVC_RING_PAGES_MAX], ctl_ref;
-	struct hv_port *port;
-	void *ctl, *data;
+	size_t size = (size_t)pages * SIVC_PAGE_SIZE;
+	struct page_permission permission;
+	uint32_t refs[SIVC_RING_PAGES_MAX];
 	int r;
 
-	if (!in->ep->in_events) /* table_resume comes here again */
-		return -EAGAIN;
-	r = hv_port_alloc(in->ep->in_events, in->domid, on_event, in, &port);
-	if (r < 0)
+	in->next_ring = malloc(sizeof(*in->next_ring) + size);
+	if (!in->next_ring)
+		return -ENOMEM;
+	r = channel_open(
+		&in->channel, in->ep->receiver.events, in->domid, pages, &permission, refs);
+	if (r < 0) {
+		free(in->next_ring);
+		in->next_ring = NULL;
 		return r;
-	r = hv_share(hv, in->domid, 1, true,
-		&(struct hv_notify){port, offsetof(struct sivc_ctl, receiver_alive)}, &ctl,
-		&ctl_ref);
-	if (r < 0)
-		goto free_port;
-	r = hv_share(hv, in->domid, pages, true, NULL, &data, refs);
-	if (r < 0)
-		goto unshare_ctl;
-
-	in->port = port;
-	in->ctl = ctl;
-	in->data = data;
-	in->ep->asleep += asleep(in);
-	in->pages = pages;
-	in->masked = false;
-	in->spurious = 0;
-	in->ring_nonce = nonce_draw();
-	shared_store8(&in->ctl->receiver_alive, 1);
-	ring_rx_init(&in->rx, in->owner.page, in->ctl, in->data, pages * SIVC_PAGE_SIZE);
-	page_permit(&in->owner, &(struct page_permission){
-					.ring_nonce = in->ring_nonce,
-					.port = hv_port_number(port),
-					.ctl_ref = ctl_ref,
-					.ring_pages = pages,
-					.max_msg = in->ep->sivc->max_msg,
-					.refs = refs,
-				});
-	return 0;
-
-unshare_ctl:
-	hv_unshare(hv, ctl, 1);
-free_port:
-	hv_port_free(port);
-	return r;
-}
-
-/* The page that tells P of its ring; one that was never permitted has none yet. */
-static int publish_ring(struct inbound *in)
-{
-	bool had_page = in->owner.page != NULL;
-	int r = had_page ? 0 : page_open(in);
-
-	if (r == 0)
-		r = ring_open(in);
-	if (r == 0 && !had_page) {
-		r = publish(in);
-		if (r < 0)
-			ring_close(in);
 	}
-	if (r < 0 && !had_page)
-		page_close(in);
-	return r;
+	ring_rx_init(&in->rx, in->owner.page, in->channel.ctl, in->channel.data, (uint32_t)size);
+	permission.max_msg = max_msg(in);
+	page_permit(&in->owner, &permission);
+	return 0;
 }
 
 int inbound_permit(struct inbound *in)
 {
-	int r;
+	bool had_page = in->owner.page != NULL;
+	int r = 0;
 
-	if (in->permitted)
+	if (in->permission != INBOUND_REFUSED)
 		return 0;
-	in->crowded = in->kept_count >= KEPT_MAX;
-	if (in->crowded)
-		hv_log(in->ep->sivc->hv, LOG_WARNING,
-			"domain %u came and went %d times and nobody read what it left at endpoint "
-			"%s; it can send again when somebody has",
-			in->domid, KEPT_MAX, in->ep->name);
-	r = in->crowded ? 0 : publish_ring(in);
-	/* A ready one stays so for what it has left; the turn finds out that the ring is empty. */
-	in->permitted = r == 0;
-	return r;
-}
-
-/* Something kept was read. */
-static void crowd_leaves(struct inbound *in)
-{
-	int r;
-
-	in->crowded = false;
-	r = publish_ring(in);
+	if (!may_leave_another_ring(in))
+		return -ENOSPC;
+	if (!had_page)
+		r = page_open(in);
 	if (r == 0)
-		return;
-	in->permitted = false;
-	hv_log(in->ep->sivc->hv, LOG_ERR,
-		"domain %u cannot send to endpoint %s before it is allowed again: %s", in->domid,
-		in->ep->name, strerror(-r));
+		r = open_channel(in);
+	if (r == 0 && !had_page) {
+		r = publish(in);
+		if (r < 0)
+			close_channel(in);
+	}
+	if (r < 0 && !had_page)
+		page_close(in);
+	if (r == 0)
+		in->permission = INBOUND_PERMITTED;
+	return r;
 }
 
 static void forbid(struct inbound *in, enum sivc_verdict verdict)
 {
-	if (inbound_prepare(in) < 0)
-		hv_log(in->ep->sivc->hv, LOG_ERR,
-			"out of memory: what domain %u has sent to endpoint %s is lost", in->domid,
-			in->ep->name);
-	revoke(in, verdict, in->spare != NULL);
-	in->permitted = false;
-	in->breached = false;
-	in->crowded = false;
+	revoke(in, verdict, true);
+	in->permission = INBOUND_REFUSED;
 }
 
 void inbound_refuse(struct inbound *in)
 {
-	if (in->permitted)
+	if (in->permission != INBOUND_REFUSED)
 		forbid(in, SIVC_VERDICT_REFUSED);
 }
 
@@ -505,113 +349,105 @@ void inbound_suspend(struct inbound *in)
 
 bool inbound_forgettable(const struct inbound *in)
 {
-	return !in->permitted && !in->partial && !something_taken(in) && TAILQ_EMPTY(&in->waiters);
+	return in->permission == INBOUND_REFUSED && !in->assembly.message && !has_unread(in) &&
+	       TAILQ_EMPTY(&in->waiters);
 }
 
 void inbound_free(struct inbound *in)
 {
-	struct saved *saved;
-
 	if (!in)
 		return;
 	revoke(in, SIVC_VERDICT_CLOSED, false);
 	page_close(in);
-	inbound_queue(in, INBOUND_IDLE);
-	while ((saved = TAILQ_FIRST(&in->saved)) != NULL) {
-		TAILQ_REMOVE(&in->saved, saved, link);
-		free(saved);
-	}
-	while (!TAILQ_EMPTY(&in->kept))
-		kept_free(in, TAILQ_FIRST(&in->kept));
-	partial_drop(in);
-	inbound_unprepare(in);
-	HASH_DELETE(hh, in->ep->inbounds, in);
+	while (!TAILQ_EMPTY(&in->unread))
+		unread_free(in, TAILQ_FIRST(&in->unread));
+	while (!TAILQ_EMPTY(&in->rings))
+		ring_free(in, TAILQ_FIRST(&in->rings));
+	assembly_drop(&in->assembly);
 	free(in);
 }
 
 /* Reading. */
 
-/* Where the next message is, if none is saved: a kept ring, or the ring; NULL: nowhere. */
-static struct ring_rx *source(struct inbound *in)
-{
-	struct kept *kept = TAILQ_FIRST(&in->kept);
-
-	if (kept)
-		return &kept->rx;
-	return in->data ? &in->rx : NULL;
-}
-
-/* What one visit may take of fragments. */
-struct turn {
-	unsigned int fragments;
+/* What one turn may take of pieces. */
+struct budget {
+	unsigned int pieces;
 	uint32_t bytes;
 };
 
-static bool turn_over(struct turn *turn, uint32_t bytes)
+static bool spent(struct budget *budget, uint32_t bytes)
 {
-	if (turn->fragments == 0 || turn->bytes < bytes)
+	if (budget->pieces == 0 || budget->bytes < bytes)
 		return true;
-	turn->fragments--;
-	turn->bytes -= bytes;
+	budget->pieces--;
+	budget->bytes -= bytes;
 	return false;
 }
 
-/*
- * Moves the fragments at the front of the ring; stops at a whole message, in the ring or saved.
- * -EAGAIN: there is none, or it is the others' turn.
- */
-static int advance_to_message(struct inbound *in, struct ring_rx *rx, struct turn *turn)
+/* One piece of a message.  0: it was taken out of the ring; -EAGAIN: it is the others' turn. */
+static int take_piece(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame,
+	struct budget *budget)
 {
-	struct ring_frame frame;
 	int r;
 
-	while (TAILQ_EMPTY(&in->saved)) {
-		r = ring_rx_frame(rx, rx->cons, &frame);
-		if (r == -EAGAIN && rx == &in->rx && rx->released != rx->cons)
-			release(in);
-		if (r < 0)
-			return r;
-		if (whole(&frame)) {
-			if (frame.length > in->ep->sivc->max_msg)
-				return -EPROTO;
-			partial_drop(in);
-			in->frame = frame;
-			return 0;
-		}
-		if (in->abandoned >= ABANDONED_MAX || turn_over(turn, frame.length))
-			return -EAGAIN;
-		r = partial_add(in, &frame);
-		if (r < 0)
-			return r;
-		ring_rx_advance(rx, frame.next);
-		if (rx == &in->rx)
-			release(in);
-		if (!(frame.flags & SIVC_FRAME_FIRST))
-			in->spurious = 0; /* a long message goes on */
-	}
+	if (in->assembly.abandoned >= IDLE_EVENTS_MAX || channel_paused(&in->channel) ||
+		spent(budget, frame->length))
+		return -EAGAIN;
+	r = assembly_add(in, frame);
+	if (r < 0)
+		return r;
+	ring_rx_advance(rx, frame->next);
+	if (rx == &in->rx)
+		release(in);
+	if (!(frame->flags & SIVC_FRAME_FIRST))
+		channel_progress(&in->channel); /* a long message goes on */
 	return 0;
 }
 
-/* The same in what was kept of rings; that ends. */
-static int advance_in_kept(struct inbound *in)
+/*
+ * Takes the pieces at the front of the ring; stops at a whole message, which is `frame`, or unread.
+ * -EAGAIN: there is none, or it is the others' turn.
+ */
+static int advance(struct inbound *in, struct ring_rx *rx, struct budget *budget)
 {
-	struct kept *kept;
+	struct ring_frame frame;
+	int r = 0;
+
+	while (r == 0 && TAILQ_EMPTY(&in->unread)) {
+		r = ring_rx_frame(rx, rx->cons, &frame);
+		if (r < 0)
+			break;
+		if (whole(&frame)) {
+			if (frame.length > max_msg(in))
+				return -EPROTO;
+			assembly_drop(&in->assembly);
+			in->frame = frame;
+			return 0;
+		}
+		r = take_piece(in, rx, &frame, budget);
+	}
+	return r;
+}
+
+/* The same in the rings that were revoked; that ends. */
+static int advance_in_rings(struct inbound *in)
+{
+	struct unread_ring *ring;
 	int r = -EAGAIN;
 
-	while (r == -EAGAIN && (kept = TAILQ_FIRST(&in->kept)) != NULL) {
-		struct turn turn = {.fragments = UINT_MAX, .bytes = UINT32_MAX};
+	while (r == -EAGAIN && (ring = TAILQ_FIRST(&in->rings)) != NULL) {
+		struct budget budget = {.pieces = UINT_MAX, .bytes = UINT32_MAX};
 
-		r = advance_to_message(in, &kept->rx, &turn);
-		abandoned_forget(in);
+		r = advance(in, &ring->rx, &budget);
+		assembly_forgive(&in->assembly);
 		if (r == -EPROTO) {
 			log_breach(in, "the rest of a ring that it had before is dropped");
 			r = -EAGAIN;
 		}
 		if (r == -EAGAIN) {
-			/* A message that was not finished when the ring was revoked never will be.
-			 */
-			partial_drop(in);
-			kept_free(in, kept);
+			/* What was not finished when the ring was revoked never will be. */
+			assembly_drop(&in->assembly);
+			ring_free(in, ring);
 		}
 	}
 	return r;
@@ -619,41 +455,42 @@ static int advance_in_kept(struct inbound *in)
 
 static int advance_in_ring(struct inbound *in)
 {
-	struct turn turn = {.fragments = TURN_FRAGMENTS, .bytes = in->rx.size};
-	uint32_t prod;
+	struct budget budget = {.pieces = TURNS_MAX, .bytes = in->rx.size};
+	uint32_t prod = in->rx.prod;
 	bool alive;
 	int r;
 
-	if (in->partial)
-		in->partial_turns++;
-	r = advance_to_message(in, &in->rx, &turn);
-	if (r != -EAGAIN || in->rx.cons != in->rx.prod)
+	if (in->assembly.message)
+		in->assembly.turns++;
+	r = advance(in, &in->rx, &budget);
+	if (r != -EAGAIN || in->rx.cons != prod)
 		return r;
-	prod = in->rx.prod;
-	alive = shared_load8(&in->ctl->sender_alive) != 0;
+	if (in->rx.released != in->rx.cons)
+		release(in);
+	alive = channel_peer_alive(&in->channel);
 	r = ring_rx_look(&in->rx);
 	if (r == 0)
-		r = advance_to_message(in, &in->rx, &turn);
+		r = advance(in, &in->rx, &budget);
 	/* Its process ended in the middle of a message, and no other has begun one since. */
 	if (r == -EAGAIN && !alive && prod == in->rx.prod)
-		partial_drop(in);
+		assembly_drop(&in->assembly);
 	return r;
 }
 
-/* After this, a message is in front of `saved`, or `frame` is one. */
+/* After this, a message is the first of `unread`, or `frame` is one. */
 static int find_message(struct inbound *in)
 {
 	int r;
 
-	if (!TAILQ_EMPTY(&in->saved))
+	if (!TAILQ_EMPTY(&in->unread))
 		return 0;
-	r = advance_in_kept(in);
-	if (in->crowded && in->kept_count < KEPT_MAX)
-		crowd_leaves(in);
+	r = advance_in_rings(in);
 	if (r != -EAGAIN)
 		return r;
-	if (!in->data)
-		return in->breached ? -EPROTO : -EAGAIN;
+	if (in->permission == INBOUND_BREACHED)
+		return -EPROTO;
+	if (!in->channel.data)
+		return -EAGAIN;
 	r = advance_in_ring(in);
 	if (r == -EPROTO)
 		breach(in);
@@ -679,19 +516,19 @@ static void touch(const struct ring_frame *frame)
 
 int inbound_peek(struct inbound *in, struct sivc_message *message)
 {
-	const struct saved *saved;
+	const struct unread *unread;
 	int r = find_message(in);
 
 	if (r < 0)
 		return r;
-	in->spurious = 0;
-	abandoned_forget(in);
-	saved = TAILQ_FIRST(&in->saved);
+	channel_progress(&in->channel);
+	assembly_forgive(&in->assembly);
+	unread = TAILQ_FIRST(&in->unread);
 	message->sender = in->domid;
-	if (saved) {
-		message->length = saved->length;
+	if (unread) {
+		message->length = unread->length;
 		message->iovcnt = 1;
-		message->iov[0] = (struct iovec){(void *)(uintptr_t)saved->bytes, saved->length};
+		message->iov[0] = (struct iovec){(void *)(uintptr_t)unread->bytes, unread->length};
 	} else {
 		message->length = in->frame.length;
 		message->iovcnt = in->frame.iovcnt;
@@ -703,41 +540,42 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 
 void inbound_consume(struct inbound *in)
 {
-	struct saved *saved = TAILQ_FIRST(&in->saved);
-	struct ring_rx *rx = source(in);
+	struct unread *unread = TAILQ_FIRST(&in->unread);
+	struct unread_ring *ring = TAILQ_FIRST(&in->rings);
+	struct ring_rx *rx = &in->rx;
 
-	in->messages++;
-	if (saved) {
-		in->bytes += saved->length;
-		TAILQ_REMOVE(&in->saved, saved, link);
-		free(saved);
+	in->counters.messages++;
+	if (unread) {
+		in->counters.bytes += unread->length;
+		unread_free(in, unread);
 		return;
 	}
-	if (!rx) /* its ring was closed since the peek */
+	if (!ring && !in->channel.data) /* its ring was closed since the peek */
 		return;
-	in->bytes += in->frame.length;
-	ring_rx_advance(rx, in->frame.next); /* the same place, if the ring was kept since */
-	if (rx != &in->rx)
+	in->counters.bytes += in->frame.length;
+	if (ring) { /* the same place, if the ring was revoked since */
+		ring_rx_advance(&ring->rx, in->frame.next);
 		return;
+	}
+	ring_rx_advance(rx, in->frame.next);
 	if (rx->cons == rx->prod || rx->cons - rx->released >= rx->size / RELEASE_PART)
 		release(in);
 }
 
 int inbound_putback(struct inbound *in, const void *data, uint32_t length)
 {
-	struct saved *saved = saved_new(length);
+	struct unread *unread = unread_new(length);
 
-	if (!saved)
+	if (!unread)
 		return -ENOMEM;
-	memcpy(saved->bytes, data, length);
-	saved->length = length;
-	saved_add(in, saved, true);
+	memcpy(unread->bytes, data, length);
+	unread->length = length;
+	TAILQ_INSERT_HEAD(&in->unread, unread, link);
 	/* One that has been forgotten meanwhile has taken its counters along. */
-	if (in->messages > 0 && in->bytes >= length) {
-		in->messages--;
-		in->bytes -= length;
+	if (in->counters.messages > 0 && in->counters.bytes >= length) {
+		in->counters.messages--;
+		in->counters.bytes -= length;
 	}
-	make_ready(in);
 	return 0;
 }
 
@@ -755,81 +593,75 @@ static uint64_t queued_in(const struct ring_rx *rx)
 	return bytes;
 }
 
-uint64_t inbound_queued(struct inbound *in, uint32_t *next)
+uint64_t inbound_queued(struct inbound *in)
 {
-	struct sivc_message message;
-	const struct saved *saved;
-	const struct kept *kept;
+	const struct unread *unread;
+	const struct unread_ring *ring;
 	uint64_t bytes = 0;
 
-	*next = 0;
-	if (inbound_peek(in, &message) < 0)
-		return 0;
-	*next = message.length;
-	TAILQ_FOREACH (saved, &in->saved, link)
-		bytes += saved->length;
-	TAILQ_FOREACH (kept, &in->kept, link)
-		bytes += queued_in(&kept->rx);
-	if (in->data && ring_rx_look(&in->rx) == 0)
+	TAILQ_FOREACH (unread, &in->unread, link)
+		bytes += unread->length;
+	TAILQ_FOREACH (ring, &in->rings, link)
+		bytes += queued_in(&ring->rx);
+	if (in->channel.data && ring_rx_look(&in->rx) == 0)
 		bytes += queued_in(&in->rx);
 	return bytes;
 }
 
-/* Sleeping. */
-
-static void on_penalty(struct loop_timer *timer)
+uint64_t inbound_queued_memory(const struct inbound *in)
 {
-	struct inbound *in = container_of(timer, struct inbound, penalty);
+	const struct unread *unread;
+	const struct unread_ring *ring;
+	struct ring_rx rx = in->rx;
+	uint64_t bytes = 0;
 
-	in->spurious = 0;
-	abandoned_forget(in);
-	make_ready(in);
-	endpoint_serve(in->ep);
+	TAILQ_FOREACH (unread, &in->unread, link)
+		bytes += unread->length;
+	TAILQ_FOREACH (ring, &in->rings, link)
+		bytes += ring->rx.prod - ring->rx.cons;
+	if (in->channel.data && ring_rx_look(&rx) == 0)
+		bytes += rx.prod - rx.cons;
+	return bytes;
 }
 
-/* Whatever it does: it is not looked at before the time is over. */
-static void punish(struct inbound *in, uint32_t ms)
-{
-	if (in->penalty.due == 0)
-		loop_timer_set(&in->ep->sivc->loop, &in->penalty, ms, on_penalty);
-}
+/* When there is nothing. */
 
 bool inbound_empty(struct inbound *in)
 {
-	/* A breach is for whoever reads to find. */
-	return !something_taken(in) &&
-	       (!in->data || (ring_rx_look(&in->rx) == 0 && in->rx.prod == in->rx.cons));
+	return !has_unread(in) &&
+	       (!in->channel.data || (ring_rx_look(&in->rx) == 0 && in->rx.prod == in->rx.cons));
 }
 
 bool inbound_flows(const struct inbound *in)
 {
-	return in->partial && in->abandoned == 0 &&
-	       in->partial->length >= (uint64_t)in->partial_turns * FLOW_LEAST;
+	const struct assembly *assembly = &in->assembly;
+
+	return assembly->message && assembly->abandoned == 0 &&
+	       assembly->message->length >= (uint64_t)assembly->turns * FLOW_LEAST;
 }
 
-bool inbound_sleep(struct inbound *in)
+/* So many of its messages were begun and not ended that it waits 1 ms for each turn they took. */
+static bool wastes_turns(struct inbound *in)
 {
-	bool sleep;
+	uint64_t ms = in->assembly.wasted < BACKOFF_MS ? in->assembly.wasted : BACKOFF_MS;
 
-	if (something_taken(in))
+	if (in->assembly.abandoned < IDLE_EVENTS_MAX)
 		return false;
-	if (!in->data)
-		return true;
-	if (in->abandoned >= ABANDONED_MAX) {
-		punish(in, in->wasted < ABANDONED_MS ? in->wasted : ABANDONED_MS);
-		return true;
-	}
-	if (ring_rx_sleep(&in->rx, &sleep) < 0) {
-		breach(in);
-		return true;
-	}
-	if (!sleep)
+	channel_pause(&in->channel, ms * NSEC_PER_MSEC);
+	assembly_forgive(&in->assembly);
+	return true;
+}
+
+bool inbound_arm(struct inbound *in)
+{
+	bool empty;
+
+	if (has_unread(in))
 		return false;
-	if (in->masked && in->spurious > SPURIOUS_MAX) {
-		punish(in, SPURIOUS_MS);
-	} else if (in->masked) {
-		in->masked = false;
-		hv_port_unmask(in->port);
-	}
+	if (!in->channel.data || channel_paused(&in->channel) || wastes_turns(in))
+		return true; /* after the pause it is ready */
+	if (ring_rx_sleep(&in->rx, &empty) < 0 || !empty)
+		return false;
+	channel_unmask(&in->channel);
 	return true;
 }

@@ -2,25 +2,23 @@
 /*
  * inbound.h: what one other domain, P, has for one endpoint of ours.
  *
- * We own its page of the table and, while it is permitted, a ring.  Messages are read in place.
- * What was in a ring that was revoked is kept, out of the sender's reach, and read from there
- * (`kept`); new rings wait until there are less than KEPT_MAX of those.  A message in fragments is
- * put together in `partial`; then it is one of the `saved`, as is one that a reader gave back.  So
- * saved messages come first, then kept rings, then the ring.
+ * We own its page of the table and, while it is permitted, a channel.  Messages are read in place.
+ * Before what is in the ring come `unread` messages, which were taken out of it: pieces that were
+ * put together, and what a reader gave back; and before those in the ring, rings that were
+ * revoked with messages in them, copied out of the sender's reach.
  *
- * Turn-taking: an inbound is `ready` (in the endpoint's queue: it may have a message), or idle: its
- * ring was empty, data_event asks P for one signal, and the port is unmasked; or, while this
- * process spins, on the lookout: its ring was empty, and nobody has to signal.
+ * P is the adversary.  What it can make us hold is a ring, UNREAD_RINGS_MAX revoked rings by being
+ * refused and permitted, and one message that is being put together (max_msg).  Signals without
+ * data, and messages that are begun and never end, make it wait.  A breach closes the ring until
+ * the domain is permitted anew.
  *
- * P is the adversary.  It can fill its ring, KEPT_MAX rings by coming and going, its part of
- * `partial` (max_msg) and signal its port; signals without data make it wait (SPURIOUS_*), and so
- * do messages that are begun and never end (`abandoned`).  A breach closes the ring until the
- * domain is permitted anew.
+ * Nothing here calls upward: what changes for its readers, receiver.c asks.
  */
 #ifndef SIVC_INBOUND_H
 #define SIVC_INBOUND_H
 
-#include "core.h"
+#include "channel.h"
+#include "endpoint.h"
 #include "page.h"
 #include "ring.h"
 
@@ -28,23 +26,39 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-struct saved {
-	TAILQ_ENTRY(saved) link;
+/* A message out of the ring. */
+struct unread {
+	TAILQ_ENTRY(unread) link;
 	uint32_t length;
 	uint8_t bytes[];
 };
 
-/* What a revoked ring still had. */
-struct kept {
-	TAILQ_ENTRY(kept) link;
+/* A ring that was revoked, as it was at the last look. */
+struct unread_ring {
+	TAILQ_ENTRY(unread_ring) link;
 	struct ring_rx rx;
 	uint8_t bytes[]; /* [rx.size] */
 };
 
-enum inbound_state {
-	INBOUND_IDLE,    /* in no queue; armed if there is a ring */
-	INBOUND_READY,   /* in the endpoint's queue */
-	INBOUND_LOOKOUT, /* in its other queue: not armed, but looked at all the time */
+/* A message in pieces. */
+struct assembly {
+	struct unread *message; /* NULL: none */
+	uint32_t capacity;      /* bytes */
+	uint32_t turns;         /* that went into it */
+	unsigned int abandoned; /* messages in a row that were begun and not ended */
+	uint32_t wasted;        /* turns that went into those */
+};
+
+enum inbound_permission {
+	INBOUND_REFUSED,
+	INBOUND_PERMITTED, /* it has a channel */
+	INBOUND_BREACHED,  /* it was permitted, broke the protocol, and has none any more */
+};
+
+enum inbound_turn {
+	INBOUND_IDLE,   /* nothing here; if it has a channel, that is armed */
+	INBOUND_READY,  /* may have a message: in the receiver's queue */
+	INBOUND_POLLED, /* nothing here a moment ago; its channel is polled */
 };
 
 struct inbound {
@@ -52,77 +66,64 @@ struct inbound {
 	uint16_t domid;
 	UT_hash_handle hh;
 
-	/* The page: from the first permission until the endpoint is closed. */
+	/* inbound.c: the page, from the first permission until the endpoint is closed. */
 	struct page_owner owner; /* .page == NULL: none */
 	uint32_t page_ref;
+	enum inbound_permission permission;
 
-	/* The ring: while permitted, and until a breach. */
-	bool permitted;
-	bool breached; /* permitted, but it broke the protocol */
-	bool crowded;  /* permitted, but it has no ring before something kept was read */
-	bool named;    /* has had a name, or was a known domain, when that was last looked at */
-	bool masked;   /* the port's event was dispatched */
-	uint64_t ring_nonce;
-	struct sivc_ctl *ctl;
-	uint8_t *data; /* NULL: no ring */
-	uint32_t pages;
-	struct hv_port *port;
+	/* inbound.c: messages. */
+	struct channel channel;
 	struct ring_rx rx;
-	struct ring_frame frame; /* the message that was peeked, if it is in the ring */
+	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
+	struct assembly assembly;
+	TAILQ_HEAD(, unread) unread;
+	TAILQ_HEAD(, unread_ring) rings;  /* the oldest first */
+	struct unread_ring *next_ring; /* with the channel: where what is in it will go */
 
-	/* A message in fragments. */
-	struct saved *partial;     /* NULL: none */
-	uint32_t partial_capacity; /* bytes */
-	uint32_t partial_turns;    /* that went into it */
-	unsigned int abandoned;    /* messages in a row that were begun and not ended */
-	uint32_t wasted;           /* turns that went into those */
-
-	/* Taken out of a ring. */
-	TAILQ_HEAD(, saved) saved;
-	TAILQ_HEAD(, kept) kept; /* the oldest first */
-	unsigned int kept_count;
-	struct kept *spare; /* for the next revocation: inbound_prepare */
-
-	/* Its turn. */
-	enum inbound_state state;
+	/* receiver.c: its turn. */
+	enum inbound_turn turn;
+	bool asleep; /* counted in the receiver: only an event says that it has something */
 	TAILQ_ENTRY(inbound) link;
 	struct waiters waiters; /* for a message from this domain */
-	unsigned int spurious;  /* events in a row that brought nothing */
-	struct loop_timer penalty;
 
-	/* Counters. */
-	uint64_t messages;
-	uint64_t bytes;
-	uint64_t revoked; /* rings */
+	/* permissions.c: it has had a name, or was a known domain, when that was last looked at. */
+	bool named;
+
+	struct inbound_counters {
+		uint64_t messages; /* that readers have taken */
+		uint64_t bytes;    /* of those */
+	} counters;
 };
 
-struct inbound *inbound_find(const struct sivc_endpoint *ep, uint16_t domid);
-int inbound_get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **in); /* or make one */
+int inbound_new(struct sivc_endpoint *ep, uint16_t domid, const struct channel_ops *ops,
+	struct inbound **in);
 void inbound_free(struct inbound *in); /* tells P that the endpoint is closed */
 
-/* 0 if it is permitted already, even if it has broken the protocol since.  -ENOSPC */
+/*
+ * 0 if it is permitted already, even if it has broken the protocol since.  -ENOSPC: grants, event
+ * channels or the store's nodes are used up; or UNREAD_RINGS_MAX of its rings wait for a reader.
+ */
 int inbound_permit(struct inbound *in);
-/* Before a refusal, which then cannot fail: memory for what the ring has.  -ENOMEM */
-int inbound_prepare(struct inbound *in);
-void inbound_unprepare(struct inbound *in); /* it is not refused after all */
-void inbound_refuse(struct inbound *in);
+void inbound_refuse(struct inbound *in); /* what it has sent stays readable */
+/* Before the hypervisor's handles are closed: the same, and its page goes, too. */
+void inbound_suspend(struct inbound *in);
 /* It is refused and has nothing for anybody: its page and node can go with the domain. */
 bool inbound_forgettable(const struct inbound *in);
-/* Before the hypervisor's handles are closed: gives up page and ring, keeps what P has sent. */
-void inbound_suspend(struct inbound *in);
 
 /* The next message, in place.  -EAGAIN: none; -EPROTO: none, and P broke the protocol. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
 void inbound_consume(struct inbound *in);
 int inbound_putback(struct inbound *in, const void *data, uint32_t length);
-uint64_t inbound_queued(struct inbound *in, uint32_t *next);
+/* Bytes of the whole messages that wait.  Looks at each of them. */
+uint64_t inbound_queued(struct inbound *in);
+/* Bytes of memory that wait, frames' headers included.  Looks at none. */
+uint64_t inbound_queued_memory(const struct inbound *in);
 
-/* The ring is empty: asks for a signal.  False: it is not empty (any more). */
-bool inbound_sleep(struct inbound *in);
-bool inbound_empty(struct inbound *in); /* nothing new has come since the last look */
-/* In the middle of a long message, of which every turn has brought a fair piece: look out for the
- * rest. */
+/* There is nothing new since the last look.  A breach is something. */
+bool inbound_empty(struct inbound *in);
+/* Asks P to signal.  False: it is not empty (any more). */
+bool inbound_arm(struct inbound *in);
+/* In the middle of a message, of which every turn has brought a fair piece: poll for the rest. */
 bool inbound_flows(const struct inbound *in);
-void inbound_queue(struct inbound *in, enum inbound_state state); /* at the end of that queue */
 
 #endif

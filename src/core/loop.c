@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "container_of.h"
+
 #define LOOP_BATCH   16
 #define NSEC_PER_SEC 1000000000ull
 
@@ -19,11 +21,12 @@ uint64_t loop_now(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* The timerfd follows the first timer. */
+/* The timerfd follows the first timer; or is due at once, for a task that somebody has to see. */
 static void timers_arm(struct loop *loop)
 {
 	const struct loop_timer *first = TAILQ_FIRST(&loop->timers);
-	uint64_t due = first ? first->due : 0;
+	bool now = loop->watched && !TAILQ_EMPTY(&loop->tasks);
+	uint64_t due = now ? 1 : first ? first->due : 0;
 	struct itimerspec its = {.it_value = {
 					 .tv_sec = (time_t)(due / NSEC_PER_SEC),
 					 .tv_nsec = (long)(due % NSEC_PER_SEC),
@@ -50,13 +53,13 @@ static void timers_expire(void *data)
 }
 
 void loop_timer_set(
-	struct loop *loop, struct loop_timer *timer, uint32_t ms, void (*fn)(struct loop_timer *))
+	struct loop *loop, struct loop_timer *timer, uint64_t ns, void (*fn)(struct loop_timer *))
 {
 	struct loop_timer *other;
 
 	loop_timer_cancel(loop, timer);
 	timer->fn = fn;
-	timer->due = loop_now() + ms * NSEC_PER_MSEC;
+	timer->due = loop_now() + ns;
 	TAILQ_FOREACH (other, &loop->timers, link)
 		if (other->due > timer->due)
 			break;
@@ -64,17 +67,65 @@ void loop_timer_set(
 		TAILQ_INSERT_BEFORE(other, timer, link);
 	else
 		TAILQ_INSERT_TAIL(&loop->timers, timer, link);
-	timers_arm(loop);
+	if (TAILQ_FIRST(&loop->timers) == timer)
+		timers_arm(loop);
 }
 
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
+	bool first = TAILQ_FIRST(&loop->timers) == timer;
+
 	if (timer->due == 0)
 		return;
 	TAILQ_REMOVE(&loop->timers, timer, link);
 	timer->due = 0;
+	if (first)
+		timers_arm(loop);
+}
+
+/* Tasks. */
+
+void loop_defer(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *))
+{
+	if (task->queued)
+		return;
+	task->fn = fn;
+	task->queued = true;
+	task->round = loop->round;
+	TAILQ_INSERT_TAIL(&loop->tasks, task, link);
+	if (loop->watched && TAILQ_FIRST(&loop->tasks) == task)
+		timers_arm(loop);
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	if (task->queued)
+		TAILQ_REMOVE(&loop->tasks, task, link);
+	task->queued = false;
+}
+
+void loop_watch(struct loop *loop)
+{
+	loop->watched = true;
 	timers_arm(loop);
 }
+
+/* Those that are queued now; what they queue is for the next time. */
+int loop_run_tasks(struct loop *loop)
+{
+	struct loop_task *task;
+	uint64_t round = loop->round++;
+	int n = 0;
+
+	while ((task = TAILQ_FIRST(&loop->tasks)) != NULL && task->round <= round) {
+		loop_task_cancel(loop, task);
+		task->fn(task);
+		n++;
+	}
+	return n;
+}
+
+/* Descriptors. */
 
 int loop_add(struct loop *loop, int fd, uint32_t events, void (*fn)(void *), void *data,
 	struct loop_fd **handle)
@@ -94,6 +145,11 @@ int loop_add(struct loop *loop, int fd, uint32_t events, void (*fn)(void *), voi
 	return 0;
 }
 
+static void fd_free(struct loop_object *object)
+{
+	free(container_of(object, struct loop_fd, object));
+}
+
 void loop_remove(struct loop *loop, struct loop_fd *handle)
 {
 	if (!handle)
@@ -101,7 +157,7 @@ void loop_remove(struct loop *loop, struct loop_fd *handle)
 	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, handle->fd, NULL);
 	LIST_REMOVE(handle, link);
 	handle->dead = true;
-	LIST_INSERT_HEAD(&loop->dead, handle, link);
+	loop_dispose(loop, &handle->object, fd_free);
 }
 
 struct loop_fd *loop_find(struct loop *loop, int fd)
@@ -114,34 +170,62 @@ struct loop_fd *loop_find(struct loop *loop, int fd)
 	return NULL;
 }
 
-static void free_all(struct loop_fds *list)
-{
-	struct loop_fd *entry;
+/* What ends in the middle of something. */
 
-	while ((entry = LIST_FIRST(list)) != NULL) {
-		LIST_REMOVE(entry, link);
-		free(entry);
+void loop_enter(struct loop *loop)
+{
+	loop->depth++;
+}
+
+/* The last one may be whoever embeds the loop. */
+void loop_leave(struct loop *loop)
+{
+	struct loop_objects ended = STAILQ_HEAD_INITIALIZER(ended);
+	struct loop_object *object;
+
+	if (--loop->depth > 0)
+		return;
+	STAILQ_CONCAT(&ended, &loop->ended);
+	while ((object = STAILQ_FIRST(&ended)) != NULL) {
+		STAILQ_REMOVE_HEAD(&ended, link);
+		object->free(object);
 	}
+}
+
+void loop_dispose(
+	struct loop *loop, struct loop_object *object, void (*fn)(struct loop_object *object))
+{
+	object->free = fn;
+	if (loop->depth == 0)
+		fn(object);
+	else
+		STAILQ_INSERT_TAIL(&loop->ended, object, link);
 }
 
 int loop_run(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[LOOP_BATCH];
-	int n = epoll_wait(loop->epoll, events, LOOP_BATCH, timeout_ms);
+	int n, done;
 
+	loop_enter(loop);
+	done = loop_run_tasks(loop);
+	n = epoll_wait(loop->epoll, events, LOOP_BATCH,
+		done > 0 || !TAILQ_EMPTY(&loop->tasks) ? 0 : timeout_ms);
 	if (n < 0)
-		return -errno;
-	loop->depth++;
+		n = done > 0 ? 0 : -errno;
 	for (int i = 0; i < n; i++) {
 		struct loop_fd *entry = events[i].data.ptr;
 
 		if (!entry->dead)
 			entry->fn(entry->data);
 	}
-	if (--loop->depth == 0)
-		free_all(&loop->dead);
-	return n;
+	if (n > 0)
+		done += n + loop_run_tasks(loop);
+	loop_leave(loop);
+	return n < 0 ? n : done;
 }
+
+/* Life. */
 
 int loop_init(struct loop *loop)
 {
@@ -150,8 +234,9 @@ int loop_init(struct loop *loop)
 
 	*loop = (struct loop){.epoll = -1, .timerfd = -1};
 	LIST_INIT(&loop->fds);
-	LIST_INIT(&loop->dead);
 	TAILQ_INIT(&loop->timers);
+	TAILQ_INIT(&loop->tasks);
+	STAILQ_INIT(&loop->ended);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (loop->epoll < 0 || loop->timerfd < 0)
@@ -163,10 +248,16 @@ int loop_init(struct loop *loop)
 	return r;
 }
 
+void loop_stop(struct loop *loop)
+{
+	while (!LIST_EMPTY(&loop->fds))
+		loop_remove(loop, LIST_FIRST(&loop->fds));
+	TAILQ_INIT(&loop->timers);
+	TAILQ_INIT(&loop->tasks);
+}
+
 void loop_deinit(struct loop *loop)
 {
-	free_all(&loop->fds);
-	free_all(&loop->dead);
 	if (loop->timerfd >= 0)
 		close(loop->timerfd);
 	if (loop->epoll >= 0)

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop.h: one thread's event loop: descriptors by epoll, and timers.
+ * loop.h: one thread's event loop: descriptors by epoll, timers, and tasks.
  *
- * A callback may add and remove any descriptor and any timer, its own included.
+ * A task is work that was found while something else was done, and that may call the program's
+ * functions.  It is done from loop_run, when nobody is in the middle of anything.  This is what
+ * keeps the rule of sivc.h: callbacks come from sivc_dispatch and sivc_wait alone.
+ *
+ * A callback may add and remove any descriptor, timer and task, its own included, and may call
+ * loop_run itself.  What a callback frees and others of its callers still hold goes through
+ * loop_dispose.
  */
 #ifndef SIVC_LOOP_H
 #define SIVC_LOOP_H
@@ -11,17 +17,25 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#define NSEC_PER_USEC 1000ull
 #define NSEC_PER_MSEC 1000000ull
+
+/* Embedded by its owner, who frees itself in fn. */
+struct loop_object {
+	void (*free)(struct loop_object *object);
+	STAILQ_ENTRY(loop_object) link;
+};
+
+STAILQ_HEAD(loop_objects, loop_object);
 
 struct loop_fd {
 	int fd;
 	void (*fn)(void *data);
 	void *data;
-	bool dead; /* removed; freed at the end of the outermost loop_run */
+	bool dead; /* removed */
 	LIST_ENTRY(loop_fd) link;
+	struct loop_object object;
 };
-
-LIST_HEAD(loop_fds, loop_fd);
 
 /* Embedded by its owner.  Zeroed: not set. */
 struct loop_timer {
@@ -30,19 +44,30 @@ struct loop_timer {
 	TAILQ_ENTRY(loop_timer) link;
 };
 
-TAILQ_HEAD(loop_timers, loop_timer);
+/* The same. */
+struct loop_task {
+	void (*fn)(struct loop_task *task);
+	bool queued;
+	uint64_t round; /* of loop_run_tasks: the next one is its */
+	TAILQ_ENTRY(loop_task) link;
+};
 
 struct loop {
 	int epoll;
 	int timerfd;
-	struct loop_fds fds;
-	struct loop_fds dead;
-	struct loop_timers timers; /* by due time */
-	unsigned int depth;        /* calls of loop_run that have not returned */
+	LIST_HEAD(, loop_fd) fds;
+	TAILQ_HEAD(, loop_timer) timers; /* by due time */
+	TAILQ_HEAD(, loop_task) tasks;
+	uint64_t round;            /* of loop_run_tasks */
+	bool watched;              /* somebody else waits for `epoll` to be readable */
+	unsigned int depth;        /* calls of loop_enter without their loop_leave */
+	struct loop_objects ended; /* freed when that is 0 */
 };
 
 int loop_init(struct loop *loop);
-void loop_deinit(struct loop *loop);
+/* Nothing is called any more; also from a callback. */
+void loop_stop(struct loop *loop);
+void loop_deinit(struct loop *loop); /* one that was stopped */
 
 /* *handle is for loop_remove.  -EEXIST: that descriptor is in the loop */
 int loop_add(struct loop *loop, int fd, uint32_t events, void (*fn)(void *), void *data,
@@ -51,12 +76,26 @@ void loop_remove(struct loop *loop, struct loop_fd *handle); /* NULL is fine */
 struct loop_fd *loop_find(struct loop *loop, int fd);
 
 void loop_timer_set(
-	struct loop *loop, struct loop_timer *timer, uint32_t ms, void (*fn)(struct loop_timer *));
+	struct loop *loop, struct loop_timer *timer, uint64_t ns, void (*fn)(struct loop_timer *));
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer); /* not set is fine */
 
-/* Waits at most timeout_ms (-1: for ever) and calls what is due.  Returns how much that was.
- * A callback may call it, too. */
+void loop_defer(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *));
+void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued is fine */
+
+/* From now on the descriptor `epoll` is readable whenever there is something to do. */
+void loop_watch(struct loop *loop);
+
+/* Around whatever calls callbacks: what they dispose of is freed by the outermost loop_leave. */
+void loop_enter(struct loop *loop);
+void loop_leave(struct loop *loop);
+void loop_dispose(
+	struct loop *loop, struct loop_object *object, void (*fn)(struct loop_object *object));
+
+/* Does the tasks, waits at most timeout_ms (-1: for ever) if there were none, and calls what is due.
+ * Returns how much there was, or an error. */
 int loop_run(struct loop *loop, int timeout_ms);
+/* The tasks alone. */
+int loop_run_tasks(struct loop *loop);
 
 uint64_t loop_now(void); /* ns */
 

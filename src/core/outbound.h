@@ -1,27 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * outbound.h: how one endpoint of ours sends to one other domain, R.
+ * outbound.h: what one other domain, R, lets one endpoint of ours send.
  *
- * R publishes, we map.  `state` is how far we have come:
- *
- *	NOTHING	R has no node for us.  The answer is "no" (EACCES), kept until the watch fires.
- *	GONE	R had one and has none any more: EPIPE, until there is one again.
- *	PAGE	we have R's page, and it does not permit us: EACCES, EPIPE (closed) or EPROTO.
- *	LINKED	we have the ring.
- *
- * Only outbound_update() changes it.  It runs when the watch on the node has fired, and when the
- * page's seq has changed, which every send checks with one load.  R's page is R's word: what it
- * says is copied and checked, and its worst effect is that we cannot send to R.
- *
- * Those who wait to send stand in line (`sendings`), then those who poll (`waiters`).  The port is
- * unmasked, and out_events in the loop, only while somebody does.  In the middle of a message that
- * is longer than the ring, R makes room at any moment: then it is not asked for a signal before
- * this process has looked for that a while (the lookout; sivc.c: spin).
+ * R publishes, we map: its node in the store names its page, its page describes its ring.  `state`
+ * is how far we have come, and what a send fails with.  set_state() alone changes it, from
+ * outbound_update(), which runs before each send: it reads the node if the watch has fired, and the
+ * page if its seq has changed, which is one load.  R's page is R's word: what it says is copied and
+ * checked, and its worst effect is that we cannot send to R.
  */
 #ifndef SIVC_OUTBOUND_H
 #define SIVC_OUTBOUND_H
 
-#include "core.h"
+#include "channel.h"
+#include "endpoint.h"
 #include "page.h"
 #include "ring.h"
 
@@ -29,70 +20,123 @@
 #include <uthash.h>
 
 enum outbound_state {
-	OUTBOUND_NOTHING,
-	OUTBOUND_GONE,
-	OUTBOUND_PAGE,
-	OUTBOUND_LINKED,
+	OUTBOUND_NO_NODE,   /* R has published nothing for us: EACCES */
+	OUTBOUND_GONE,      /* it had, and has nothing any more: EPIPE */
+	OUTBOUND_REFUSED,   /* its page says so: EACCES */
+	OUTBOUND_CLOSED,    /* its page says so: EPIPE */
+	OUTBOUND_UNSETTLED, /* its page is being changed, since `since`: not known yet */
+	OUTBOUND_LACKING,   /* it permits us, but we have no memory or descriptors: `error` */
+	OUTBOUND_BREACHED,  /* it broke the protocol: EPROTO until its page changes */
+	OUTBOUND_BACKOFF,   /* the same, and not even looked at before `since` is BACKOFF_MS ago */
+	OUTBOUND_LINKED,    /* we have its ring */
+};
+
+/* Why a send cannot be done now.  Other outcomes are 0 and a negative errno: the send's. */
+enum outbound_wait {
+	OUTBOUND_NO_ROOM = 1, /* in the ring; or others stand in line */
+	OUTBOUND_NOT_KNOWN,   /* OUTBOUND_UNSETTLED, or this domain is being restored */
+};
+
+/* Messages to one domain that were given to libsivc at once. */
+struct sivc_sending {
+	/* Set by whoever sends. */
+	const struct iovec *messages;
+	size_t count;
+	bool nowait; /* do not begin what cannot end without waiting */
+
+	/* outbound.c */
+	size_t sent;   /* whole messages; of the last batch only if that is not in doubt */
+	size_t offset; /* bytes of the next one that are in the ring */
+	bool in_doubt; /* the page changed when the last batch was published */
+	struct batch { /* what was published last */
+		size_t first;        /* message */
+		uint32_t start, end; /* where it lies */
+		uint32_t ring_size;
+		uint64_t ring_nonce;
+	} batch;
+
+	/* sender.c */
+	struct outbound *outbound; /* in its line; NULL: in none */
+	sivc_done_fn *done;
+	void *data;
+	TAILQ_ENTRY(sivc_sending) link;
+};
+
+/* Those who wait: sender.c. */
+struct line {
+	TAILQ_HEAD(, sivc_sending) sendings;
+	struct waiters waiters; /* for room, after those */
+	bool waiting;           /* there are some: counted in the sender */
+	struct loop_task run;
 };
 
 struct outbound {
+	/* Set by outbound_new. */
 	struct sivc_endpoint *ep;
 	uint16_t domid;
-	UT_hash_handle hh;
 
-	/* The node: outbound_update(). */
-	struct hv_watch *watch; /* the backend limits how often it fires (XSA-349) */
-	bool stale;             /* the node has to be read again */
+	/* outbound.c */
+	struct hv_watch *watch; /* of the node; the backend limits how often it fires (XSA-349) */
+	bool stale;             /* it has fired: the node is to be read */
 	uint32_t page_ref;
 	uint64_t page_nonce;
-
-	/* The page and what it said when we last read it. */
+	const struct sivc_page *page; /* NULL: none */
+	struct page_view *view;       /* what it said last; with `page` */
 	enum outbound_state state;
-	const struct sivc_page *page; /* PAGE, LINKED */
-	struct page_view view;
-	int error;          /* PAGE: what a send fails with */
-	uint64_t unsettled; /* ns: since when it is being changed, under our eyes; 0: it is not */
-	uint64_t shunned;   /* ns: until then it is not looked at */
-
-	/* The ring: LINKED. */
-	uint64_t ring_nonce;
-	struct sivc_ctl *ctl;
-	uint8_t *data;
-	uint32_t pages;
-	struct hv_port *port;
-	bool masked;           /* the port's event was dispatched */
-	unsigned int spurious; /* events in a row that brought no room */
-	struct loop_timer penalty;
+	int error;
+	uint64_t since;           /* ns */
+	struct loop_timer settle; /* OUTBOUND_UNSETTLED: look again */
+	struct channel channel;
 	struct ring_tx tx;
+	struct ring_end { /* of the ring that was linked last: what R took of it */
+		uint64_t nonce; /* 0: it has not said */
+		uint32_t final;
+	} last;
+	unsigned int fruitless; /* turns in a row in which nothing could be sent */
 
-	/* Those who wait. */
-	TAILQ_HEAD(, sivc_sending) sendings;
-	struct waiters waiters;
-	bool waiting;            /* counted in ep->sending */
-	bool running;            /* outbound_run is */
-	unsigned int nothing;    /* turns in a row in which they got nothing */
-	struct loop_timer again; /* runs outbound_run */
-	bool lookout; /* in ep->out_lookout: R is not asked to signal, but looked at all the time */
-	TAILQ_ENTRY(outbound) lookout_link;
+	/* sender.c */
+	UT_hash_handle hh;
+	unsigned int users; /* who have opened it */
+	struct line line;
 
-	/* Counters. */
-	uint64_t messages;
-	uint64_t bytes;
-	uint64_t refused; /* sends that failed with EACCES */
-	uint64_t full;    /* sends that found no room at once */
-	uint64_t breaches;
+	/* outbound.c, and `refused` and `full`: sender.c */
+	struct outbound_counters {
+		uint64_t messages;
+		uint64_t bytes;
+		uint64_t refused; /* sends that failed with EACCES */
+		uint64_t full;    /* sends that found no room at once */
+	} counters;
 };
 
-struct outbound *outbound_find(struct sivc_endpoint *ep, uint16_t domid);
-int outbound_get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **out); /* or make one */
-void outbound_free_all(struct sivc_endpoint *ep);
-/* Around a change of the hypervisor's handles.  Who waits to send goes on waiting. */
-void outbound_suspend_all(struct sivc_endpoint *ep);
-int outbound_resume_all(struct sivc_endpoint *ep);
-void outbound_wait_cancel(struct sivc_waiter *waiter);
+/* `run` is done when the line has something to look at, `ops` are the channel's. */
+int outbound_new(struct sivc_endpoint *ep, uint16_t domid, void (*run)(struct loop_task *task),
+	const struct channel_ops *ops, struct outbound **out);
+void outbound_free(struct outbound *out);
+/* Around a change of the hypervisor's handles. */
+void outbound_suspend(struct outbound *out);
+int outbound_resume(struct outbound *out);
 
-/* As endpoint_look_out and endpoint_rest. */
-bool outbound_look_out(struct sivc_endpoint *ep);
-bool outbound_rest(struct sivc_endpoint *ep);
+/* 0: linked, and permitted a moment ago.  Else a send's error, or OUTBOUND_NOT_KNOWN. */
+int outbound_update(struct outbound *out);
+/* Is it known what the page says, and what became of what was published last? */
+bool outbound_known(const struct outbound *out);
+
+/* Bytes of room to go on with a message of that length, of which `offset` bytes have gone. */
+uint32_t outbound_need(const struct outbound *out, size_t length, size_t offset);
+/* After outbound_update.  0: a message of `length` bytes can go, or begin. */
+int outbound_room(struct outbound *out, size_t length);
+
+/* Sends what there is room for.  0: all of it went; a wait: the rest has to; else it failed. */
+int outbound_send(struct outbound *out, struct sivc_sending *sending);
+/* Whoever cannot wait any longer: s->sent is what went. */
+void outbound_settle(struct outbound *out, struct sivc_sending *sending);
+
+/* R has done something since: made `need` bytes of room, or changed its page. */
+bool outbound_look(struct outbound *out, uint32_t need);
+/* Asks R to signal when there are `need` bytes.  False: something is there already. */
+bool outbound_arm(struct outbound *out, uint32_t need);
+/* A turn brought nothing.  So many in a row, and R is not looked at for a while. */
+void outbound_fruitless(struct outbound *out);
+void outbound_progress(struct outbound *out);
 
 #endif

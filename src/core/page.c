@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/random.h>
 
 #include "shared.h"
 
@@ -150,4 +151,29 @@ int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *vi
 bool page_unchanged(const struct sivc_page *page, const struct page_view *view)
 {
 	return shared_load_acquire(&page->seq) == view->seq;
+}
+
+void page_finish_ring(struct sivc_ctl *ctl, uint32_t final)
+{
+	shared_store(&ctl->final, final);
+	shared_store_release(&ctl->finished, 1);
+}
+
+bool page_ring_finished(const struct sivc_ctl *ctl, uint32_t *final)
+{
+	if (shared_load_acquire(&ctl->finished) != 1)
+		return false;
+	*final = shared_load(&ctl->final);
+	return true;
+}
+
+uint64_t nonce_draw(void)
+{
+	uint64_t nonce = 0;
+
+	/* Cannot fail for 8 bytes once the kernel has booted; 0 is no nonce. */
+	while (nonce == 0)
+		if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+			nonce = 0;
+	return nonce;
 }

@@ -39,6 +39,15 @@ void page_revoke_begin(struct page_owner *owner);
 void page_revoke_end(
 	struct page_owner *owner, enum sivc_verdict verdict, uint64_t ring_nonce, uint32_t final);
 
+/* Before page_revoke_end, in the ring's own control page: what it says there stays true, however
+ * often the page changes after it. */
+void page_finish_ring(struct sivc_ctl *ctl, uint32_t final);
+/* The peer's end.  False: the ring is in force, or its owner was killed. */
+bool page_ring_finished(const struct sivc_ctl *ctl, uint32_t *final);
+
+/* From the kernel's generator; never 0. */
+uint64_t nonce_draw(void);
+
 /* The peer's end: a private copy. */
 struct page_view {
 	uint32_t seq;

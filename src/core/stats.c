@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core.h"
 #include "inbound.h"
 #include "outbound.h"
 
@@ -28,7 +27,7 @@ static void received(
 	const struct inbound *in, *next;
 
 	describe(f, name, "counter", help);
-	HASH_ITER (hh, ep->inbounds, in, next)
+	HASH_ITER (hh, ep->receiver.inbounds, in, next)
 		fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name,
 			in->domid, *(const uint64_t *)(const void *)((const char *)in + offset));
 }
@@ -39,7 +38,7 @@ static void sent(
 	const struct outbound *out, *next;
 
 	describe(f, name, "counter", help);
-	HASH_ITER (hh, ep->outbounds, out, next)
+	HASH_ITER (hh, ep->sender.outbounds, out, next)
 		fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name,
 			out->domid, *(const uint64_t *)(const void *)((const char *)out + offset));
 }
@@ -49,37 +48,37 @@ static unsigned int permitted(const struct sivc_endpoint *ep)
 	const struct inbound *in, *next;
 	unsigned int n = 0;
 
-	HASH_ITER (hh, ep->inbounds, in, next)
-		n += in->permitted;
+	HASH_ITER (hh, ep->receiver.inbounds, in, next)
+		n += in->permission != INBOUND_REFUSED;
 	return n;
 }
 
 static void write_all(FILE *f, const struct sivc_endpoint *ep)
 {
 	received(f, ep, "received_messages_total", "Messages that readers have taken.",
-		offsetof(struct inbound, messages));
+		offsetof(struct inbound, counters.messages));
 	received(f, ep, "received_bytes_total", "Bytes of those messages.",
-		offsetof(struct inbound, bytes));
+		offsetof(struct inbound, counters.bytes));
 	sent(f, ep, "sent_messages_total", "Messages that are in memory of the receiver.",
-		offsetof(struct outbound, messages));
+		offsetof(struct outbound, counters.messages));
 	sent(f, ep, "sent_bytes_total", "Bytes of those messages.",
-		offsetof(struct outbound, bytes));
+		offsetof(struct outbound, counters.bytes));
 	sent(f, ep, "refused_sends_total", "Sends that the receiver does not permit (EACCES).",
-		offsetof(struct outbound, refused));
+		offsetof(struct outbound, counters.refused));
 	sent(f, ep, "full_sends_total", "Sends that found no room and waited, or got EAGAIN.",
-		offsetof(struct outbound, full));
+		offsetof(struct outbound, counters.full));
 	total(f, ep, "permitted_peers", "gauge", "Domains that may send to us.", permitted(ep));
 	total(f, ep, "waiting_readers", "gauge", "Reads and polls that wait for a message.",
-		ep->waiting);
+		ep->receiver.waiting);
 	total(f, ep, "receive_wakeups_total", "counter", "Times that a sender woke this process.",
-		ep->in_wakeups);
+		ep->counters.receive_wakeups);
 	total(f, ep, "send_wakeups_total", "counter", "Times that a receiver woke this process.",
-		ep->out_wakeups);
+		ep->counters.send_wakeups);
 	total(f, ep, "breaches_total", "counter", "Times that a peer broke the protocol.",
-		ep->breaches);
+		ep->counters.breaches);
 	total(f, ep, "rings_revoked_total", "counter",
 		"Rings taken back; their memory is pinned while the peer maps it.",
-		ep->rings_revoked);
+		ep->counters.rings_revoked);
 }
 
 ssize_t sivc_stats(struct sivc_endpoint *ep, char **text)

@@ -258,6 +258,7 @@ void fs_free(struct fs *fs)
 	}
 	sivc_close(fs->sivc);
 	free(fs->request.mem);
+	free(fs->spare);
 	free(fs->scratch);
 	free(fs->rules);
 	free(fs);

@@ -70,6 +70,7 @@ struct fs {
 
 	/* Memory that is used again and again. */
 	struct fuse_buf request; /* fs.c */
+	void *spare;             /* writing.c: another one's memory, or NULL */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
 
 	bool done; /* unmounted, aborted, or told to end */

@@ -15,9 +15,9 @@
 /* Who is to be told when the handle becomes ready: poll.c. */
 struct poll {
 	struct fuse_pollhandle *handle; /* the newest; NULL: nobody */
-	unsigned int events;            /* POLL* that are of interest */
-	struct sivc_waiter readable;
-	struct sivc_waiter writable;
+	unsigned int events;            /* POLL* that anybody has asked for since the last notice */
+	struct sivc_waiter *readable;
+	struct sivc_waiter *writable;
 };
 
 struct messages {
@@ -54,7 +54,7 @@ void messages_poll(
 void poll_deinit(struct messages *messages);
 /* The handle is ready: tell whoever polls. */
 void poll_notify(struct messages *messages);
-/* A request could not be done without waiting: tell whoever polls when it can. */
+/* After a read or a write: who polls is told of what it can do next, once that changes. */
 void poll_expect(struct messages *messages, unsigned int events);
 
 #endif

@@ -5,7 +5,7 @@
  * A reply to the kernel is written straight from where the message lies, in memory that its sender
  * may still write to; only its length is believed, which libsivc has copied and checked.  When the
  * kernel has taken the reply, what did not fit goes into the handle's `rest`, and the message is
- * consumed.  When it has not, the reader is gone, and the message is offered to the next one.
+ * consumed.  When it has not, the reader is gone, and the message stays, for the next one.
  *
  * Framed reads return as many messages as fit, whole, each behind a header.  They are consumed one
  * by one before the reply, and put back if the kernel does not take it.
@@ -30,27 +30,12 @@
 struct held_read {
 	struct held held;
 	size_t size;
-	struct sivc_waiter waiter;
+	struct sivc_waiter *waiter; /* NULL: it waits no more */
 };
 
 static struct sivc_endpoint *endpoint_of(const struct messages *messages)
 {
 	return messages->file.branch->endpoint;
-}
-
-/* A message that this reader could not be given is the next one's, if somebody waits. */
-
-static void on_offer(struct sivc_waiter *waiter)
-{
-	(void)waiter; /* takes nothing */
-}
-
-static void offer(const struct messages *messages)
-{
-	struct sivc_waiter last = {.fn = on_offer};
-
-	if (sivc_wait_receive(endpoint_of(messages), messages->from, &last) == 0)
-		sivc_wait_cancel(&last);
 }
 
 /* The rest of a message. */
@@ -119,34 +104,38 @@ static int reply_message(fuse_req_t request, const struct sivc_message *message,
 	return fuse_reply_iov(request, iov, count);
 }
 
-static int receive_plain(struct messages *messages, fuse_req_t request, size_t size)
+/* What does not fit is the handle's `rest`.  If the kernel does not take the reply, the reader is
+ * gone, and the message stays where it is. */
+static int give_message(struct messages *messages, fuse_req_t request, size_t size,
+	const struct sivc_message *message)
 {
-	struct sivc_message message;
-	char *rest = NULL;
-	int r = sivc_peek(endpoint_of(messages), messages->from, &message);
+	size_t more = message->length > size ? message->length - size : 0;
+	char *rest = more > 0 ? malloc(more) : NULL;
 
-	if (r < 0)
-		return r;
-	if (message.length > size) {
-		rest = malloc(message.length - size);
-		if (!rest)
-			return -ENOMEM;
-	}
-	if (reply_message(request, &message, size) != 0) {
+	if (more > 0 && !rest)
+		return -ENOMEM;
+	if (reply_message(request, message, size) != 0) {
 		free(rest);
-		offer(messages);
 		return 0;
 	}
-	messages->sender = message.sender;
+	messages->sender = message->sender;
 	if (rest) {
-		copy_message(&message, size, rest);
+		copy_message(message, size, rest);
 		messages->rest = rest;
-		messages->rest_length = message.length - size;
+		messages->rest_length = more;
 	}
-	sivc_consume(endpoint_of(messages), &message);
+	sivc_consume(endpoint_of(messages), message);
 	if (rest)
 		poll_notify(messages);
 	return 0;
+}
+
+static int receive_plain(struct messages *messages, fuse_req_t request, size_t size)
+{
+	struct sivc_message message;
+	int r = sivc_peek(endpoint_of(messages), messages->from, &message);
+
+	return r < 0 ? r : give_message(messages, request, size, &message);
 }
 
 /* Frames. */
@@ -290,7 +279,7 @@ static void abandon(struct held *held, int r)
 	struct held_read *read = container_of(held, struct held_read, held);
 	fuse_req_t request = held->request;
 
-	sivc_wait_cancel(&read->waiter);
+	sivc_wait_cancel(read->waiter);
 	held_read_free(read);
 	reply_error(request, r);
 }
@@ -309,23 +298,25 @@ static void serve_rest(struct messages *messages)
 		next = TAILQ_NEXT(held, link);
 		if (held->abandon != abandon || held->interrupted)
 			continue;
-		sivc_wait_cancel(&read->waiter);
+		sivc_wait_cancel(read->waiter);
 		give_rest(messages, held->request, read->size);
 		held_read_free(read);
 	}
 }
 
-static void on_readable(struct sivc_waiter *waiter)
+static void on_message(void *data, int r, const struct sivc_message *message)
 {
-	struct held_read *read = container_of(waiter, struct held_read, waiter);
+	struct held_read *read = data;
 	struct messages *messages = read->held.messages;
-	int r = receive(messages, read->held.request, read->size);
 
-	if (r == -EAGAIN) /* somebody else was faster */
-		r = sivc_wait_receive(endpoint_of(messages), messages->from, waiter);
+	read->waiter = NULL;
+	if (r == 0 && messages->framed)
+		r = receive_framed(messages, read->held.request, read->size);
 	else if (r == 0)
+		r = give_message(messages, read->held.request, read->size, message);
+	if (r == 0)
 		held_read_free(read);
-	if (r < 0)
+	else
 		abandon(&read->held, r);
 	serve_rest(messages);
 }
@@ -338,12 +329,11 @@ static int hold(struct messages *messages, fuse_req_t request, size_t size)
 	if (!read)
 		return -ENOMEM;
 	read->size = size;
-	read->waiter.fn = on_readable;
 	held_init(&read->held, messages, request, abandon);
 	if (read->held.interrupted)
 		return 0;
-	/* It may be served, and gone, before this returns. */
-	r = sivc_wait_receive(endpoint_of(messages), messages->from, &read->waiter);
+	r = sivc_wait_receive(
+		endpoint_of(messages), messages->from, on_message, read, &read->waiter);
 	if (r < 0)
 		abandon(&read->held, r);
 	return 0;
@@ -360,10 +350,10 @@ void messages_read(struct file *file, fuse_req_t request, size_t size, off_t off
 		r = -EINVAL; /* from the page cache */
 	else
 		r = receive(messages, request, size);
-	if (r == -EAGAIN && fi->flags & O_NONBLOCK)
-		poll_expect(messages, POLLIN | POLLRDNORM);
-	else if (r == -EAGAIN)
+	if (r == -EAGAIN && !(fi->flags & O_NONBLOCK))
 		r = hold(messages, request, size);
+	else if (r == 0 || r == -EAGAIN)
+		poll_expect(messages, POLLIN | POLLRDNORM);
 	if (r < 0)
 		reply_error(request, r);
 	else

@@ -3,9 +3,9 @@
  * Writing peers/N.
  *
  * A write is one message, or, framed, a batch of them, each behind a header that was checked here
- * first.  libsivc sends whole messages, in order; a write returns the bytes of those that went. One
- * that has to wait is held; the data is copied then, because the request's memory is used for the
- * next request.
+ * first.  libsivc sends whole messages, in order; a write returns the bytes of those that went.  If
+ * some have to wait, the write is held.  Then it keeps the request's memory, if that is mostly the
+ * message's, or else a copy of the data, before libsivc gets it to wait with.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +18,8 @@
 
 #define BATCH_FIRST 64
 
-/* Stays where it was initialised: `messages` may point into it. */
 struct batch {
-	struct iovec *messages; /* `single`, or allocated */
+	struct iovec *messages; /* allocated; NULL: `single` */
 	size_t count;
 	size_t room;
 	size_t header; /* bytes before each message that count as written, too */
@@ -30,13 +29,10 @@ struct batch {
 struct held_write {
 	struct held held;
 	struct batch batch;
-	char *copy; /* of the data */
-	struct sivc_sending sending;
-
-	/* From sivc_send_start: done() may be called before that returns. */
-	bool starting;
-	bool finished;
-	int result;
+	size_t sent;  /* messages that went before it was held */
+	char *memory; /* that the messages lie in; NULL: the request's */
+	bool taken;   /* and it was the request's */
+	struct sivc_sending *sending;
 };
 
 static struct sivc_endpoint *endpoint_of(const struct messages *messages)
@@ -48,8 +44,12 @@ static struct sivc_endpoint *endpoint_of(const struct messages *messages)
 
 static void batch_deinit(struct batch *batch)
 {
-	if (batch->messages != &batch->single)
-		free(batch->messages);
+	free(batch->messages);
+}
+
+static struct iovec *batch_messages(struct batch *batch)
+{
+	return batch->messages ? batch->messages : &batch->single;
 }
 
 static int batch_add(struct batch *batch, const char *data, size_t length)
@@ -69,12 +69,13 @@ static int batch_add(struct batch *batch, const char *data, size_t length)
 }
 
 /* How many bytes of the write the first `count` messages are. */
-static size_t batch_bytes(const struct batch *batch, size_t count)
+static size_t batch_bytes(struct batch *batch, size_t count)
 {
+	const struct iovec *messages = batch_messages(batch);
 	size_t bytes = count * batch->header;
 
 	for (size_t i = 0; i < count; i++)
-		bytes += batch->messages[i].iov_len;
+		bytes += messages[i].iov_len;
 	return bytes;
 }
 
@@ -82,7 +83,7 @@ static size_t batch_bytes(const struct batch *batch, size_t count)
 static void batch_rebase(struct batch *batch, const char *data, char *copy)
 {
 	for (size_t i = 0; i < batch->count; i++) {
-		struct iovec *message = &batch->messages[i];
+		struct iovec *message = &batch_messages(batch)[i];
 
 		message->iov_base = copy + ((const char *)message->iov_base - data);
 	}
@@ -141,135 +142,128 @@ static int batch_init(
 	if (messages->framed)
 		return parse_frames(batch, messages, data, size);
 	batch->single = (struct iovec){(void *)(uintptr_t)data, size};
-	batch->messages = &batch->single;
 	batch->count = 1;
 	return check_length(messages, size);
 }
 
-/* Without waiting. */
+/* Without waiting.  -EMSGSIZE may mean that this message takes waiting. */
 
-static int send_now(struct messages *messages, fuse_req_t request, const struct batch *batch)
+static ssize_t send_now(struct messages *messages, struct batch *batch)
 {
-	ssize_t n = sivc_send_many(
-		endpoint_of(messages), (uint16_t)messages->from, batch->messages, batch->count);
-
-	if (n == -EAGAIN) {
-		messages->want = batch->messages[0].iov_len;
-		poll_expect(messages, POLLOUT | POLLWRNORM);
-	}
-	if (n < 0)
-		return (int)n;
-	messages->want = 0;
-	fuse_reply_write(request, batch_bytes(batch, (size_t)n));
-	return 0;
+	return sivc_send_many(endpoint_of(messages), (uint16_t)messages->from,
+		batch_messages(batch), batch->count);
 }
 
-static int write_now(struct messages *messages, fuse_req_t request, const char *data, size_t size)
+/* What went was written; an error is told of if nothing did.  The next edge: poll.c. */
+static void reply_sent(
+	struct messages *messages, fuse_req_t request, struct batch *batch, size_t sent, int r)
 {
-	struct batch batch;
-	int r = batch_init(&batch, messages, data, size);
+	bool more = sent < batch->count && (r == 0 || r == -EAGAIN);
 
-	if (r == 0)
-		r = send_now(messages, request, &batch);
-	batch_deinit(&batch);
-	return r;
+	messages->want = more ? batch_messages(batch)[sent].iov_len : 0;
+	if (sent > 0)
+		fuse_reply_write(request, batch_bytes(batch, sent));
+	else
+		reply_error(request, r);
+	poll_expect(messages, POLLOUT | POLLWRNORM);
 }
 
 /* Waiting. */
 
-static void held_write_free(struct held_write *write)
+/* Of a request's memory, which is FS_REQUEST_MAX. */
+#define WORTH_TAKING (FS_REQUEST_MAX / 16)
+
+static void memory_give(struct fs *fs, const struct held_write *write)
+{
+	if (write->taken && !fs->spare)
+		fs->spare = write->memory;
+	else
+		free(write->memory);
+}
+
+static int memory_take(struct fs *fs, struct held_write *write, const char *data, size_t size)
+{
+	if (size >= WORTH_TAKING) {
+		write->memory = fs->request.mem;
+		write->taken = true;
+		fs->request.mem = fs->spare; /* NULL: libfuse makes another */
+		fs->spare = NULL;
+		return 0;
+	}
+	write->memory = malloc(size);
+	if (!write->memory)
+		return -ENOMEM;
+	memcpy(write->memory, data, size);
+	batch_rebase(&write->batch, data, write->memory);
+	return 0;
+}
+
+static void held_write_free(struct fs *fs, struct held_write *write)
 {
 	batch_deinit(&write->batch);
-	free(write->copy);
+	memory_give(fs, write);
 	free(write);
 }
 
-/* What went was written; an error is told of if nothing did. */
-static void reply_sent(fuse_req_t request, const struct held_write *write, int r)
+static void finish(struct held_write *write, int r, size_t sent)
 {
-	size_t bytes = batch_bytes(&write->batch, write->sending.sent);
+	struct messages *messages = write->held.messages;
 
-	if (bytes > 0)
-		fuse_reply_write(request, bytes);
-	else
-		reply_error(request, r);
-}
-
-static void finish(struct held_write *write, int r)
-{
 	held_deinit(&write->held);
-	reply_sent(write->held.request, write, r);
-	held_write_free(write);
+	reply_sent(messages, write->held.request, &write->batch, write->sent + sent, r);
+	held_write_free(messages->file.branch->fs, write);
 }
 
-static void on_done(struct sivc_sending *sending, int r)
+static void on_done(void *data, int r, size_t sent)
 {
-	struct held_write *write = container_of(sending, struct held_write, sending);
-
-	if (write->starting) {
-		write->finished = true;
-		write->result = r;
-		return;
-	}
-	finish(write, r);
+	finish(data, r, sent);
 }
 
 static void abandon(struct held *held, int r)
 {
 	struct held_write *write = container_of(held, struct held_write, held);
 
-	sivc_send_cancel(&write->sending);
-	finish(write, r);
+	finish(write, r, sivc_send_cancel(write->sending));
 }
 
-/* 0: all went; -EINPROGRESS: it waits. */
-static int send_or_wait(struct held_write *write, struct sivc_endpoint *endpoint, int domid)
-{
-	int r;
-
-	write->sending.messages = write->batch.messages;
-	write->sending.count = write->batch.count;
-	write->sending.done = on_done;
-	write->starting = true;
-	r = sivc_send_start(endpoint, (uint16_t)domid, &write->sending);
-	write->starting = false;
-	return r == -EINPROGRESS && write->finished ? write->result : r;
-}
-
-static int keep_data(struct held_write *write, const char *data, size_t size)
-{
-	write->copy = malloc(size);
-	if (!write->copy)
-		return -ENOMEM;
-	memcpy(write->copy, data, size);
-	batch_rebase(&write->batch, data, write->copy);
-	return 0;
-}
-
-static int write_or_hold(
-	struct messages *messages, fuse_req_t request, const char *data, size_t size)
+/* `sent` messages of the batch have gone; the others wait for room.  0: it is answered, or held. */
+static int hold(struct messages *messages, fuse_req_t request, struct batch *batch, size_t sent,
+	const char *data, size_t size)
 {
 	struct held_write *write = calloc(1, sizeof(*write));
-	int r;
+	struct fs *fs = messages->file.branch->fs;
+	ssize_t n;
 
 	if (!write)
 		return -ENOMEM;
-	r = batch_init(&write->batch, messages, data, size);
-	if (r < 0) {
-		held_write_free(write);
-		return r;
+	write->batch = *batch;
+	write->sent = sent;
+	*batch = (struct batch){0};
+	n = memory_take(fs, write, data, size);
+	if (n == 0)
+		n = sivc_send_start(endpoint_of(messages), (uint16_t)messages->from,
+			batch_messages(&write->batch) + sent, write->batch.count - sent, on_done,
+			write, &write->sending);
+	if (n == -EINPROGRESS) {
+		held_init(&write->held, messages, request, abandon);
+		return 0;
 	}
-	r = send_or_wait(write, endpoint_of(messages), messages->from);
-	if (r == -EINPROGRESS) {
-		r = keep_data(write, data, size);
-		if (r == 0) {
-			held_init(&write->held, messages, request, abandon);
-			return 0;
-		}
-		sivc_send_cancel(&write->sending);
-	}
-	reply_sent(request, write, r);
-	held_write_free(write);
+	reply_sent(messages, request, &write->batch, sent + (n > 0 ? (size_t)n : 0),
+		n < 0 ? (int)n : 0);
+	held_write_free(fs, write);
+	return 0;
+}
+
+/* 0: it is answered, or held. */
+static int write_batch(struct messages *messages, fuse_req_t request, struct batch *batch,
+	const char *data, size_t size, bool wait)
+{
+	ssize_t n = send_now(messages, batch);
+	size_t sent = n > 0 ? (size_t)n : 0;
+
+	if (wait && sent < batch->count && (n > 0 || n == -EAGAIN || n == -EMSGSIZE))
+		return hold(messages, request, batch, sent, data, size);
+	reply_sent(messages, request, batch, sent, n < 0 ? (int)n : 0);
 	return 0;
 }
 
@@ -277,12 +271,12 @@ void messages_write(struct file *file, fuse_req_t request, const char *data, siz
 	const struct fuse_file_info *fi)
 {
 	struct messages *messages = container_of(file, struct messages, file);
-	int r;
+	struct batch batch;
+	int r = batch_init(&batch, messages, data, size);
 
-	if (fi->flags & O_NONBLOCK)
-		r = write_now(messages, request, data, size);
-	else
-		r = write_or_hold(messages, request, data, size);
+	if (r == 0)
+		r = write_batch(messages, request, &batch, data, size, !(fi->flags & O_NONBLOCK));
+	batch_deinit(&batch);
 	if (r < 0)
 		reply_error(request, r);
 }

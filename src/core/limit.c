@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * limit.c: a token bucket, kept as the time at which the tokens that were taken are all back (the
+ * generic cell rate algorithm): one number, and no timer.
+ */
+#include "limit.h"
+
+uint64_t limit_take(struct limit *limit, unsigned int burst, uint64_t period_ns, uint64_t now)
+{
+	uint64_t full = (burst - 1) * period_ns;
+	uint64_t due = limit->due > now ? limit->due : now;
+
+	if (due - now > full)
+		return due - now - full;
+	limit->due = due + period_ns;
+	return 0;
+}

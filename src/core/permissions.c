@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+#include "permissions.h"
+
+#include <errno.h>
+#include <sivc/ioctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "container_of.h"
+#include "inbound.h"
+#include "name_cache.h"
+#include "outbound.h"
+#include "receiver.h"
+#include "sender.h"
+#include "tuning.h"
+
+/* A domain that has a name, and what the rules about its names say. */
+struct named {
+	uint16_t domid;
+	bool refused; /* by one of them */
+	bool allowed; /* by one of them */
+};
+
+/* Who has which name now, as far as the acl asks. */
+struct snapshot {
+	struct named *named; /* by domid */
+	size_t named_count;
+	uint16_t *domids; /* domains that `*` is about */
+	size_t domid_count;
+};
+
+static void snapshot_deinit(struct snapshot *snapshot)
+{
+	free(snapshot->named);
+	free(snapshot->domids);
+}
+
+static int named_compare(const void *a, const void *b)
+{
+	const struct named *first = a, *second = b;
+
+	return (int)first->domid - (int)second->domid;
+}
+
+/* One for each domain, however many names it has. */
+static void named_settle(struct snapshot *snapshot)
+{
+	struct named *named = snapshot->named;
+	size_t last = 0;
+
+	qsort(named, snapshot->named_count, sizeof(*named), named_compare);
+	for (size_t i = 1; i < snapshot->named_count; i++) {
+		if (named[i].domid != named[last].domid) {
+			named[++last] = named[i];
+			continue;
+		}
+		named[last].refused = named[last].refused || named[i].refused;
+		named[last].allowed = named[last].allowed || named[i].allowed;
+	}
+	snapshot->named_count = last + 1;
+}
+
+static int named_read(struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
+{
+	struct hv_name *names = NULL;
+	int n = hv_names(ep->sivc->hv, &names);
+
+	if (n <= 0)
+		return n;
+	snapshot->named = calloc((size_t)n, sizeof(*snapshot->named));
+	for (int i = 0; snapshot->named && i < n; i++) {
+		const struct acl_rule *rule = acl_rule_of(acl, names[i].name);
+
+		snapshot->named[i] = (struct named){
+			.domid = names[i].domid,
+			.refused = rule && !rule->allow,
+			.allowed = rule && rule->allow,
+		};
+	}
+	free(names);
+	if (!snapshot->named)
+		return -ENOMEM;
+	snapshot->named_count = (size_t)n;
+	named_settle(snapshot);
+	return 0;
+}
+
+static int snapshot_take(
+	struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
+{
+	int r = 0;
+
+	*snapshot = (struct snapshot){0};
+	if (acl_follows_names(acl))
+		r = named_read(ep, acl, snapshot);
+	if (r >= 0 && acl->everybody) {
+		r = hv_domains(ep->sivc->hv, &snapshot->domids);
+		if (r > 0)
+			snapshot->domid_count = (size_t)r;
+	}
+	if (r < 0)
+		snapshot_deinit(snapshot);
+	return r < 0 ? r : 0;
+}
+
+static const struct named *named_find(const struct snapshot *snapshot, uint16_t domid)
+{
+	const struct named key = {.domid = domid};
+
+	if (snapshot->named_count == 0)
+		return NULL;
+	return bsearch(&key, snapshot->named, snapshot->named_count, sizeof(key), named_compare);
+}
+
+/* It is refused if one rule about it refuses it. */
+static bool allows(const struct acl *acl, const struct snapshot *snapshot, uint16_t domid)
+{
+	const struct acl_rule *rule = acl_rule_for(acl, domid);
+	const struct named *named = named_find(snapshot, domid);
+
+	if ((rule && !rule->allow) || (named && named->refused))
+		return false;
+	return rule || (named && named->allowed) || acl->everybody;
+}
+
+static void refuse_others(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
+		if (!allows(&ep->permissions.acl, snapshot, in->domid))
+			receiver_refuse(in);
+	}
+}
+
+static bool exists(const struct snapshot *snapshot, uint16_t domid)
+{
+	if (named_find(snapshot, domid))
+		return true;
+	for (size_t i = 0; i < snapshot->domid_count; i++)
+		if (snapshot->domids[i] == domid)
+			return true;
+	return false;
+}
+
+/*
+ * A domain id that had a name and has none is of a domain that has ended.  It would cost a page and
+ * a node for ever: ids are not used again before all have been.
+ */
+static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
+		bool named = exists(snapshot, in->domid);
+
+		if (in->named && !named && inbound_forgettable(in))
+			receiver_forget(in);
+		else
+			in->named = in->named || named;
+	}
+}
+
+/* The first error is kept; one domain's error does not keep the others out. */
+static void permit(
+	struct sivc_endpoint *ep, const struct snapshot *snapshot, uint16_t domid, int *error)
+{
+	int r = allows(&ep->permissions.acl, snapshot, domid) ? receiver_permit(ep, domid) : 0;
+
+	if (*error == 0)
+		*error = r;
+}
+
+/* Everybody whom a rule may mean. */
+static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+{
+	const struct acl *acl = &ep->permissions.acl;
+	struct outbound *out, *next;
+	int error = 0;
+
+	for (size_t i = 0; i < acl->count; i++)
+		if (acl->rules[i].name[0] == '\0')
+			permit(ep, snapshot, acl->rules[i].domid, &error);
+	for (size_t i = 0; i < snapshot->named_count; i++)
+		permit(ep, snapshot, snapshot->named[i].domid, &error);
+	for (size_t i = 0; i < snapshot->domid_count; i++)
+		permit(ep, snapshot, snapshot->domids[i], &error);
+	if (!acl->everybody)
+		return error;
+	HASH_ITER (hh, ep->sender.outbounds, out, next)
+		permit(ep, snapshot, out->domid, &error);
+	return error;
+}
+
+/* What a single domain lacks undoes nothing: -ENOSPC. */
+static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+{
+	refuse_others(ep, snapshot);
+	return permit_all(ep, snapshot);
+}
+
+/* Names. */
+
+static void on_names_timer(struct loop_timer *timer);
+
+static void enforce_after(struct sivc_endpoint *ep, uint64_t ns)
+{
+	loop_timer_set(&ep->sivc->loop, &ep->permissions.timer, ns, on_names_timer);
+}
+
+/* Who has lost a name must not keep what it permitted: again and again, until it is done. */
+static void enforce_later(struct sivc_endpoint *ep, int error)
+{
+	if (!ep->permissions.names_unknown)
+		hv_log(ep->sivc->hv, LOG_ERR,
+			"endpoint %s: cannot find out who has which name (%s); trying again every "
+			"%d ms",
+			ep->name, strerror(-error), RETRY_MS);
+	ep->permissions.names_unknown = true;
+	enforce_after(ep, RETRY_MS * NSEC_PER_MSEC);
+}
+
+static void enforce(struct sivc_endpoint *ep)
+{
+	struct snapshot snapshot;
+	uint64_t start = loop_now();
+	int r = snapshot_take(ep, &ep->permissions.acl, &snapshot);
+
+	if (r < 0) {
+		enforce_later(ep, r);
+		return;
+	}
+	ep->permissions.names_unknown = false;
+	put_in_force(ep, &snapshot); /* what is lacking is in the log */
+	forget_ended(ep, &snapshot);
+	snapshot_deinit(&snapshot);
+	ep->permissions.cost = loop_now() - start;
+}
+
+static void on_names_timer(struct loop_timer *timer)
+{
+	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
+}
+
+/* The pause grows with what the last look has cost: that is a part of a processor, and no more. */
+static void on_names(void *data)
+{
+	struct sivc_endpoint *ep = data;
+	uint64_t pause = NAMES_PAUSE_MS * NSEC_PER_MSEC;
+
+	if (ep->permissions.timer.due == 0)
+		enforce_after(ep, pause + TURNS_MAX * ep->permissions.cost);
+}
+
+void permissions_suspend(struct sivc_endpoint *ep)
+{
+	hv_watch_free(ep->permissions.watch);
+	ep->permissions.watch = NULL;
+	loop_timer_cancel(&ep->sivc->loop, &ep->permissions.timer);
+}
+
+static int follow_names(struct sivc_endpoint *ep, const struct acl *acl)
+{
+	if (ep->permissions.watch || !acl_follows_names(acl))
+		return 0;
+	return hv_watch_names(ep->sivc->hv, on_names, ep, &ep->permissions.watch);
+}
+
+static void unfollow_names(struct sivc_endpoint *ep)
+{
+	if (!acl_follows_names(&ep->permissions.acl))
+		permissions_suspend(ep);
+}
+
+static bool has_name(const struct hv_name *names, int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A name in a rule must be known: now, or by the table already. */
+static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
+{
+	const struct acl_rule *rule, *unknown = NULL;
+	struct hv_name *names = NULL;
+	int count;
+
+	if (!acl_names(acl))
+		return 0;
+	count = hv_names(ep->sivc->hv, &names);
+	for (size_t i = 0; count >= 0 && !unknown && i < acl->count; i++) {
+		rule = &acl->rules[i];
+		if (rule->name[0] != '\0' && !acl_rule_of(&ep->permissions.acl, rule->name) &&
+			!has_name(names, count, rule->name))
+			unknown = rule;
+	}
+	free(names);
+	if (!unknown)
+		return count < 0 ? count : 0;
+	hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s: no domain is named \"%s\"", ep->name,
+		unknown->name);
+	return -ENOENT;
+}
+
+/* A domain that has broken the protocol gets another ring when it is allowed anew, by name or not.
+ */
+static void forgive(
+	struct sivc_endpoint *ep, const struct acl *written, const struct snapshot *snapshot)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
+		if (in->permission == INBOUND_BREACHED && allows(written, snapshot, in->domid))
+			receiver_refuse(in);
+	}
+}
+
+/*
+ * Takes the acl over, also when a domain lacks something (-ENOSPC); on any other error it changes
+ * nothing.  `written` is those rules of it that somebody has just written.
+ */
+static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
+{
+	struct snapshot snapshot;
+	int r = ep->receiver.events ? follow_names(ep, acl) : -EAGAIN; /* restore.c is at it */
+
+	if (r == 0)
+		r = snapshot_take(ep, acl, &snapshot);
+	if (r < 0) {
+		acl_deinit(acl);
+		unfollow_names(ep);
+		return r;
+	}
+	acl_deinit(&ep->permissions.acl);
+	ep->permissions.acl = *acl;
+	unfollow_names(ep);
+	forgive(ep, written, &snapshot);
+	r = put_in_force(ep, &snapshot);
+	snapshot_deinit(&snapshot);
+	return r;
+}
+
+void permissions_init(struct permissions *permissions)
+{
+	acl_init(&permissions->acl);
+}
+
+int permissions_resume(struct sivc_endpoint *ep)
+{
+	int r = follow_names(ep, &ep->permissions.acl);
+
+	if (r == 0)
+		enforce(ep);
+	return r;
+}
+
+void permissions_deinit(struct sivc_endpoint *ep)
+{
+	permissions_suspend(ep);
+	acl_deinit(&ep->permissions.acl);
+}
+
+/* The public functions. */
+
+/* The table with the written rules added to it, or instead of it. */
+static int merge(
+	const struct sivc_endpoint *ep, const struct acl *written, bool replace, struct acl *merged)
+{
+	int r = acl_copy(replace ? written : &ep->permissions.acl, merged);
+
+	if (r == 0 && !replace)
+		r = acl_merge(merged, written);
+	if (r < 0)
+		acl_deinit(merged);
+	return r;
+}
+
+static int write_rules(struct sivc_endpoint *ep, const struct acl *written, bool replace)
+{
+	struct acl merged = {0};
+	int r = merge(ep, written, replace, &merged);
+
+	return r < 0 ? r : replace_acl(ep, &merged, written);
+}
+
+int sivc_acl_write(struct sivc_endpoint *ep, const char *text, size_t length, bool replace)
+{
+	struct acl written;
+	struct acl_error error;
+	int r;
+
+	acl_init(&written);
+	r = acl_parse(&written, text, length, &error);
+	if (r == -EINVAL)
+		hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s, line %u: %s; nothing changed",
+			ep->name, error.line, error.why);
+	if (r == 0)
+		r = check_names(ep, &written);
+	if (r == 0)
+		r = write_rules(ep, &written, replace);
+	acl_deinit(&written);
+	return r;
+}
+
+ssize_t sivc_acl_read(const struct sivc_endpoint *ep, char **text)
+{
+	return acl_format(&ep->permissions.acl, text);
+}
+
+static int set_one(struct sivc_endpoint *ep, uint16_t domid, bool allow)
+{
+	struct acl written;
+	int r;
+
+	if (domid > SIVC_DOMID_MAX)
+		return -EINVAL;
+	acl_init(&written);
+	r = acl_set(&written, domid, allow);
+	if (r == 0)
+		r = write_rules(ep, &written, false);
+	acl_deinit(&written);
+	return r;
+}
+
+int sivc_permit(struct sivc_endpoint *ep, uint16_t domid)
+{
+	return set_one(ep, domid, true);
+}
+
+int sivc_refuse(struct sivc_endpoint *ep, uint16_t domid)
+{
+	return set_one(ep, domid, false);
+}
+
+bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
+{
+	const struct inbound *in = receiver_find(ep, domid);
+	const struct acl *acl = &ep->permissions.acl;
+	int names;
+
+	if (in)
+		return in->permission != INBOUND_REFUSED;
+	/* One that was never seen would be, under `allow *`, unless its name is refused. */
+	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
+	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
+}
+
+int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)
+{
+	bool known = sender_find(ep, domid) != NULL;
+	int r = sender_open(ep, domid);
+
+	/* A domain that was opened by number is one that `allow *` is about. */
+	if (r == 0 && !known && ep->permissions.acl.everybody)
+		enforce(ep);
+	return r;
+}
+
+void sivc_peers(const struct sivc_endpoint *ep, void (*fn)(void *data, uint16_t domid), void *data)
+{
+	const struct acl *acl = &ep->permissions.acl;
+	struct outbound *out, *next_out;
+	struct inbound *in, *next_in;
+
+	for (size_t i = 0; i < acl->count; i++)
+		if (acl->rules[i].name[0] == '\0')
+			fn(data, acl->rules[i].domid);
+	HASH_ITER (hh, ep->sender.outbounds, out, next_out)
+		fn(data, out->domid);
+	HASH_ITER (hh, ep->receiver.inbounds, in, next_in)
+		if (in->permission != INBOUND_REFUSED)
+			fn(data, in->domid);
+}

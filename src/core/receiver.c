@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+#include "receiver.h"
+
+#include <errno.h>
+#include <sivc/ioctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <syslog.h>
+
+#include "container_of.h"
+#include "inbound.h"
+#include "tuning.h"
+
+static void on_serve(struct loop_task *task);
+
+/* The queue. */
+
+static void turn_set(struct inbound *in, enum inbound_turn turn)
+{
+	struct receiver *receiver = &in->ep->receiver;
+	bool asleep;
+
+	if (in->turn == INBOUND_READY)
+		TAILQ_REMOVE(&receiver->ready, in, link);
+	if (in->turn == INBOUND_POLLED)
+		spin_forget(&in->ep->sivc->spin, &in->channel);
+	in->turn = turn;
+	if (turn == INBOUND_READY)
+		TAILQ_INSERT_TAIL(&receiver->ready, in, link);
+	if (turn == INBOUND_POLLED)
+		spin_poll(&in->ep->sivc->spin, &in->channel, inbound_flows(in));
+	asleep = in->channel.data && turn == INBOUND_IDLE;
+	receiver->asleep += (unsigned int)asleep - (unsigned int)in->asleep;
+	in->asleep = asleep;
+}
+
+/* It may have something: it gets its turn, or has it already. */
+static void make_ready(struct inbound *in)
+{
+	struct sivc_endpoint *ep = in->ep;
+
+	if (in->turn != INBOUND_READY)
+		turn_set(in, INBOUND_READY);
+	if (ep->receiver.waiting > 0)
+		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
+}
+
+/* There is nothing now, unless something comes at the last moment; then it is the others' turn. */
+static void put_aside(struct inbound *in)
+{
+	if (spin_would(&in->ep->sivc->spin, inbound_flows(in)) && inbound_empty(in))
+		turn_set(in, INBOUND_POLLED);
+	else
+		turn_set(in, inbound_arm(in) ? INBOUND_IDLE : INBOUND_READY);
+}
+
+static struct inbound *inbound_of(struct channel *channel)
+{
+	return container_of(channel, struct inbound, channel);
+}
+
+static void on_ready(struct channel *channel)
+{
+	make_ready(inbound_of(channel));
+}
+
+static bool on_look(struct channel *channel)
+{
+	return !inbound_empty(inbound_of(channel));
+}
+
+static bool on_arm(struct channel *channel)
+{
+	struct inbound *in = inbound_of(channel);
+
+	if (!inbound_arm(in))
+		return false;
+	turn_set(in, INBOUND_IDLE);
+	return true;
+}
+
+static const struct channel_ops inbound_ops = {
+	.ready = on_ready,
+	.look = on_look,
+	.arm = on_arm,
+};
+
+struct inbound *receiver_find(const struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct inbound *in = TAILQ_FIRST(&ep->receiver.ready); /* mostly, because it is its turn */
+
+	if (!in || in->domid != domid)
+		HASH_FIND(hh, ep->receiver.inbounds, &domid, sizeof(domid), in);
+	return in;
+}
+
+/* Or makes one. */
+static int get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **result)
+{
+	struct inbound *in = receiver_find(ep, domid);
+	int r;
+
+	if (!in) {
+		r = inbound_new(ep, domid, &inbound_ops, &in);
+		if (r < 0)
+			return r;
+		HASH_ADD(hh, ep->receiver.inbounds, domid, sizeof(in->domid), in);
+		if (!in->hh.tbl) {
+			inbound_free(in);
+			return -ENOMEM;
+		}
+	}
+	*result = in;
+	return 0;
+}
+
+int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct inbound *in;
+	int r = ep->receiver.events ? get(ep, domid, &in) : 0; /* if not, receiver_resume will */
+
+	if (r < 0 || !ep->receiver.events)
+		return r;
+	r = inbound_permit(in);
+	turn_set(in, in->turn); /* it may have a channel now */
+	if (r == 0)
+		return 0;
+	hv_log(ep->sivc->hv, LOG_ERR, "domain %u cannot send to endpoint %s: %s", domid, ep->name,
+		strerror(-r));
+	return -ENOSPC;
+}
+
+void receiver_refuse(struct inbound *in)
+{
+	if (in->permission == INBOUND_REFUSED)
+		return;
+	inbound_refuse(in);
+	make_ready(in); /* for what it had sent, and to be put aside */
+}
+
+static void waiters_drop(struct waiters *list);
+
+void receiver_forget(struct inbound *in)
+{
+	struct receiver *receiver = &in->ep->receiver;
+
+	waiters_drop(&in->waiters);
+	turn_set(in, INBOUND_IDLE);
+	receiver->asleep -= in->asleep;
+	HASH_DELETE(hh, receiver->inbounds, in);
+	inbound_free(in);
+}
+
+/* Events. */
+
+static void look_for_events(struct receiver *receiver)
+{
+	receiver->taken = 0;
+	while (receiver->asleep > 0 && receiver->events &&
+		hv_events_dispatch(receiver->events) == SIVC_HV_BATCH)
+		;
+}
+
+/* Whose turn it is. */
+
+static bool wanted_by_anybody(const struct inbound *in)
+{
+	(void)in;
+	return true;
+}
+
+static bool wanted_by_own(const struct inbound *in)
+{
+	return !TAILQ_EMPTY(&in->waiters);
+}
+
+static void on_serve_again(struct loop_timer *timer)
+{
+	struct sivc_endpoint *ep =
+		container_of(timer, struct sivc_endpoint, receiver.serve_again);
+
+	loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
+}
+
+/* Memory is short, or it is the others' turn. */
+static void serve_later(struct sivc_endpoint *ep, int r)
+{
+	if (ep->receiver.waiting == 0)
+		return;
+	if (r == -ENOMEM)
+		loop_timer_set(&ep->sivc->loop, &ep->receiver.serve_again,
+			RETRY_MS * NSEC_PER_MSEC, on_serve_again);
+	else
+		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
+}
+
+/*
+ * The first one that has something `wanted`; those before it that have nothing are put aside.
+ * 0: *message is its; -EPROTO: it broke the protocol, and some wait for it; -EAGAIN, -ENOMEM:
+ * nobody has anything, or it cannot be put together now.
+ */
+static int next_turn(struct sivc_endpoint *ep, bool (*wanted)(const struct inbound *in),
+	struct inbound **result, struct sivc_message *message)
+{
+	struct inbound *in, *next;
+	int r, turns = 0, none = -EAGAIN;
+
+	for (in = TAILQ_FIRST(&ep->receiver.ready); in; in = next) {
+		next = TAILQ_NEXT(in, link);
+		if (!wanted(in))
+			continue;
+		r = inbound_peek(in, message);
+		*result = in;
+		if (r == 0 || (r == -EPROTO && wanted_by_own(in)))
+			return r;
+		if (r == -ENOMEM) {
+			none = r; /* it keeps its place; the others have theirs */
+			continue;
+		}
+		put_aside(in);
+		if (in->turn != INBOUND_READY)
+			continue;
+		/* It is at the end, and has something, but no whole message. */
+		if (++turns == TURNS_MAX)
+			break;
+		next = next ? next : in;
+	}
+	if (turns == TURNS_MAX || none == -ENOMEM)
+		serve_later(ep, none);
+	return none;
+}
+
+/* The same for a caller who takes what there is, from anybody. */
+static int next_message(struct sivc_endpoint *ep, struct sivc_message *message)
+{
+	struct inbound *in;
+	int r;
+
+	if (ep->receiver.taken >= TURNS_MAX)
+		look_for_events(&ep->receiver);
+	r = next_turn(ep, wanted_by_anybody, &in, message);
+	if (r == -EPROTO) /* that is for those who wait for it */
+		serve_later(ep, r);
+	return r == -EPROTO ? -EAGAIN : r;
+}
+
+static bool domid_valid(int from)
+{
+	return from >= 0 && (unsigned int)from <= SIVC_DOMID_MAX;
+}
+
+static int peek_one(struct sivc_endpoint *ep, uint16_t domid, struct sivc_message *message)
+{
+	struct inbound *in = receiver_find(ep, domid);
+	int r = in ? inbound_peek(in, message) : -EAGAIN;
+
+	if (r == -EPROTO)
+		make_ready(in); /* those who wait for it are told */
+	return r;
+}
+
+int receiver_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
+{
+	if (from == SIVC_ANY)
+		return next_message(ep, message);
+	return domid_valid(from) ? peek_one(ep, (uint16_t)from, message) : -EINVAL;
+}
+
+/* Polled rings and events are looked at before it is said that there is nothing. */
+int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
+{
+	struct receiver *receiver = &ep->receiver;
+	int r = receiver_peek(ep, from, message);
+
+	if (r != -EAGAIN || from != SIVC_ANY || !TAILQ_EMPTY(&receiver->ready))
+		return r;
+	spin_look(&ep->sivc->spin);
+	if (TAILQ_EMPTY(&receiver->ready))
+		look_for_events(receiver);
+	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
+}
+
+void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
+{
+	struct inbound *in = receiver_find(ep, message->sender);
+
+	if (!in)
+		return;
+	inbound_consume(in);
+	ep->receiver.taken++;
+	turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+}
+
+int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
+{
+	struct inbound *in;
+	int r = sender <= SIVC_DOMID_MAX ? get(ep, sender, &in) : -EINVAL; /* it may be forgotten */
+
+	if (r == 0)
+		r = inbound_putback(in, data, (uint32_t)length);
+	if (r == 0)
+		make_ready(in);
+	return r;
+}
+
+uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
+{
+	struct sivc_message message = {0};
+	struct inbound *in, *after;
+	uint64_t bytes = 0;
+
+	if (sivc_peek(ep, from, &message) < 0)
+		message.length = 0;
+	if (next)
+		*next = message.length;
+	if (message.length == 0)
+		return 0;
+	if (from != SIVC_ANY)
+		return inbound_queued(receiver_find(ep, (uint16_t)from));
+	for (in = TAILQ_FIRST(&ep->receiver.ready); in; in = after) {
+		after = TAILQ_NEXT(in, link);
+		bytes += inbound_queued(in);
+	}
+	return bytes;
+}
+
+/* Waiters. */
+
+static void waiter_remove(struct sivc_waiter *waiter)
+{
+	TAILQ_REMOVE(waiter->list, waiter, link);
+	waiter->list = NULL;
+	waiter->ep->receiver.waiting--;
+}
+
+/* Those of an endpoint that closes are not called. */
+static void waiters_drop(struct waiters *list)
+{
+	struct sivc_waiter *waiter;
+
+	while ((waiter = TAILQ_FIRST(list)) != NULL) {
+		waiter_remove(waiter);
+		free(waiter);
+	}
+}
+
+/* The domain's own come first, as with a connected UDP socket. */
+static void give(struct inbound *in, int r, const struct sivc_message *message)
+{
+	struct sivc_waiter *waiter = TAILQ_FIRST(&in->waiters);
+
+	if (!waiter)
+		waiter = TAILQ_FIRST(&in->ep->receiver.waiters);
+	waiter_remove(waiter);
+	waiter->receive(waiter->data, r, r == 0 ? message : NULL);
+	free(waiter);
+}
+
+static void serve(struct sivc_endpoint *ep)
+{
+	struct receiver *receiver = &ep->receiver;
+	struct sivc_message message;
+	struct inbound *in;
+	int r = 0;
+
+	loop_task_cancel(&ep->sivc->loop, &receiver->serve);
+	for (int turns = 0; receiver->waiting > 0 && turns < TURNS_MAX; turns++) {
+		if (receiver->taken >= TURNS_MAX)
+			look_for_events(receiver);
+		r = next_turn(ep,
+			TAILQ_EMPTY(&receiver->waiters) ? wanted_by_own : wanted_by_anybody, &in,
+			&message);
+		if (r != 0 && r != -EPROTO)
+			return;
+		give(in, r, &message);
+		if (ep->closed)
+			return;
+	}
+	serve_later(ep, r);
+}
+
+static void on_serve(struct loop_task *task)
+{
+	serve(container_of(task, struct sivc_endpoint, receiver.serve));
+}
+
+static void on_events(void *data)
+{
+	struct sivc_endpoint *ep = data;
+	struct receiver *receiver = &ep->receiver;
+
+	if (receiver->waiting == 0) {
+		loop_remove(&ep->sivc->loop, receiver->handle);
+		receiver->handle = NULL;
+		return;
+	}
+	ep->counters.receive_wakeups++;
+	hv_events_dispatch(receiver->events);
+	serve(ep);
+}
+
+static int listen_for_events(struct sivc_endpoint *ep)
+{
+	struct receiver *receiver = &ep->receiver;
+
+	if (receiver->handle || !receiver->events) /* receiver_resume will */
+		return 0;
+	return loop_add(&ep->sivc->loop, hv_events_fd(receiver->events), EPOLLIN, on_events, ep,
+		&receiver->handle);
+}
+
+int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, void *data,
+	struct sivc_waiter **result)
+{
+	struct receiver *receiver = &ep->receiver;
+	struct sivc_waiter *waiter;
+	struct inbound *in = NULL;
+	int r = 0;
+
+	if (from != SIVC_ANY)
+		r = domid_valid(from) ? get(ep, (uint16_t)from, &in) : -EINVAL;
+	if (r == 0)
+		r = listen_for_events(ep);
+	if (r < 0)
+		return r;
+	waiter = malloc(sizeof(*waiter));
+	if (!waiter)
+		return -ENOMEM;
+	*waiter = (struct sivc_waiter){.ep = ep,
+		.list = in ? &in->waiters : &receiver->waiters,
+		.receive = fn,
+		.data = data};
+	TAILQ_INSERT_TAIL(waiter->list, waiter, link);
+	receiver->waiting++;
+	/* What is there already, and who was not asked to signal yet, is found by serving. */
+	if (in)
+		make_ready(in);
+	else if (!TAILQ_EMPTY(&receiver->ready))
+		loop_defer(&ep->sivc->loop, &receiver->serve, on_serve);
+	*result = waiter;
+	return 0;
+}
+
+void receiver_wait_cancel(struct sivc_waiter *waiter)
+{
+	waiter_remove(waiter);
+	free(waiter);
+}
+
+/* Life. */
+
+void receiver_init(struct receiver *receiver)
+{
+	TAILQ_INIT(&receiver->ready);
+	TAILQ_INIT(&receiver->waiters);
+}
+
+static void close_events(struct sivc_endpoint *ep)
+{
+	loop_remove(&ep->sivc->loop, ep->receiver.handle);
+	ep->receiver.handle = NULL;
+	hv_events_free(ep->receiver.events);
+	ep->receiver.events = NULL;
+}
+
+void receiver_suspend(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
+		inbound_suspend(in);
+		make_ready(in);
+	}
+	close_events(ep);
+}
+
+int receiver_resume(struct sivc_endpoint *ep)
+{
+	int r = hv_events_new(ep->sivc->hv, &ep->receiver.events);
+
+	return r == 0 && ep->receiver.waiting > 0 ? listen_for_events(ep) : r;
+}
+
+void receiver_deinit(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	loop_task_cancel(&ep->sivc->loop, &ep->receiver.serve);
+	loop_timer_cancel(&ep->sivc->loop, &ep->receiver.serve_again);
+	waiters_drop(&ep->receiver.waiters);
+	HASH_ITER (hh, ep->receiver.inbounds, in, next)
+		receiver_forget(in);
+	close_events(ep);
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+#include "sender.h"
+
+#include <errno.h>
+#include <sivc/ioctl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "container_of.h"
+#include "outbound.h"
+#include "tuning.h"
+
+static void on_run(struct loop_task *task);
+
+/* Those who wait. */
+
+/* How much room changes anything: those who poll have none before those who stand in line. */
+static uint32_t least_need(const struct outbound *out)
+{
+	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
+	const struct sivc_waiter *w;
+	uint32_t need = out->tx.size, n;
+
+	if (s)
+		return outbound_need(out, s->messages[s->sent].iov_len, s->offset);
+	TAILQ_FOREACH (w, &out->line.waiters, link) {
+		n = outbound_need(out, w->length, 0);
+		need = n < need ? n : need;
+	}
+	return need;
+}
+
+static void count_waiting(struct outbound *out)
+{
+	bool waiting = !TAILQ_EMPTY(&out->line.sendings) || !TAILQ_EMPTY(&out->line.waiters);
+
+	out->ep->sender.waiting += (unsigned int)waiting - (unsigned int)out->line.waiting;
+	out->line.waiting = waiting;
+	if (!waiting)
+		spin_forget(&out->ep->sivc->spin, &out->channel);
+}
+
+/* Polls for room, if that is worth it, or asks for a signal.  False: there is some now. */
+static bool put_aside(struct outbound *out)
+{
+	struct spin *spin = &out->ep->sivc->spin;
+	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
+	bool begun = s && (s->offset > 0 || s->sent > 0);
+
+	if (!s || out->state != OUTBOUND_LINKED || out->ep->sivc->lost ||
+		out->fruitless > IDLE_EVENTS_MAX || !spin_would(spin, begun))
+		return outbound_arm(out, least_need(out));
+	spin_poll(spin, &out->channel, true);
+	return true;
+}
+
+static void sending_leave(struct sivc_sending *s)
+{
+	TAILQ_REMOVE(&s->outbound->line.sendings, s, link);
+	s->outbound = NULL;
+}
+
+/* False: the endpoint is closed now. */
+static bool serve_sendings(struct outbound *out)
+{
+	const struct sivc_endpoint *ep = out->ep;
+	struct sivc_sending *s;
+	int r;
+
+	while ((s = TAILQ_FIRST(&out->line.sendings)) != NULL) {
+		r = outbound_send(out, s);
+		if (r > 0)
+			break;
+		sending_leave(s);
+		count_waiting(out);
+		out->fruitless = 0;
+		s->done(s->data, r, s->sent);
+		free(s);
+		if (ep->closed)
+			return false;
+	}
+	return true;
+}
+
+static int writable(struct outbound *out, size_t length)
+{
+	int r = outbound_update(out);
+
+	if (r != 0)
+		return r;
+	return TAILQ_EMPTY(&out->line.sendings) ? outbound_room(out, length) : OUTBOUND_NO_ROOM;
+}
+
+static void waiter_leave(struct outbound *out, struct sivc_waiter *w)
+{
+	TAILQ_REMOVE(&out->line.waiters, w, link);
+	count_waiting(out);
+}
+
+/* Each is looked at once; a callback may take others off the list, or come again. */
+static bool serve_waiters(struct outbound *out)
+{
+	const struct sivc_endpoint *ep = out->ep;
+	struct sivc_waiter *w;
+	unsigned int count = 0;
+
+	TAILQ_FOREACH (w, &out->line.waiters, link)
+		count++;
+	for (; count > 0 && (w = TAILQ_FIRST(&out->line.waiters)) != NULL; count--) {
+		if (writable(out, w->length) > 0) {
+			TAILQ_REMOVE(&out->line.waiters, w, link);
+			TAILQ_INSERT_TAIL(&out->line.waiters, w, link);
+			continue;
+		}
+		outbound_progress(out);
+		waiter_leave(out, w);
+		w->ready(w->data);
+		free(w);
+		if (ep->closed)
+			return false;
+	}
+	return true;
+}
+
+/* Something may have changed: goes on with those who wait, until they must wait again.  False: the
+ * endpoint is closed now. */
+static bool run(struct outbound *out)
+{
+	spin_forget(&out->ep->sivc->spin, &out->channel);
+	for (int turns = 0; turns < TURNS_MAX; turns++) {
+		if (!serve_sendings(out) || !serve_waiters(out))
+			return false;
+		if (!out->line.waiting || put_aside(out))
+			return true;
+		outbound_fruitless(out);
+	}
+	loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
+	return true;
+}
+
+/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or not.
+ */
+static void on_run(struct loop_task *task)
+{
+	struct outbound *out = container_of(task, struct outbound, line.run);
+
+	if (!out->line.waiting) {
+		if (out->page)
+			outbound_update(out);
+		return;
+	}
+	out->users++; /* whatever a callback does, it is not forgotten */
+	if (run(out))
+		out->users--;
+}
+
+/* What the channel does. */
+
+static struct outbound *outbound_of(struct channel *channel)
+{
+	return container_of(channel, struct outbound, channel);
+}
+
+static void on_ready(struct channel *channel)
+{
+	struct outbound *out = outbound_of(channel);
+
+	loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
+}
+
+static bool on_look(struct channel *channel)
+{
+	struct outbound *out = outbound_of(channel);
+
+	if (!outbound_look(out, least_need(out)))
+		return false;
+	outbound_fruitless(out); /* until something is sent */
+	return true;
+}
+
+static bool on_arm(struct channel *channel)
+{
+	struct outbound *out = outbound_of(channel);
+
+	return outbound_arm(out, least_need(out));
+}
+
+static const struct channel_ops outbound_ops = {
+	.ready = on_ready,
+	.look = on_look,
+	.arm = on_arm,
+};
+
+static void on_events(void *data)
+{
+	struct sivc_endpoint *ep = data;
+	struct sender *sender = &ep->sender;
+
+	if (sender->waiting == 0) {
+		loop_remove(&ep->sivc->loop, sender->handle);
+		sender->handle = NULL;
+		return;
+	}
+	ep->counters.send_wakeups++;
+	hv_events_dispatch(sender->events);
+}
+
+static int listen_for_events(struct sivc_endpoint *ep)
+{
+	struct sender *sender = &ep->sender;
+
+	if (sender->handle || !sender->events) /* sender_resume will */
+		return 0;
+	return loop_add(&ep->sivc->loop, hv_events_fd(sender->events), EPOLLIN, on_events, ep,
+		&sender->handle);
+}
+
+/* Whom we send to. */
+
+struct outbound *sender_find(struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct outbound *out = ep->sender.last; /* mostly: who sends does it again */
+
+	if (!out || out->domid != domid)
+		HASH_FIND(hh, ep->sender.outbounds, &domid, sizeof(domid), out);
+	return ep->sender.last = out;
+}
+
+static void forget(struct outbound *out)
+{
+	struct sender *sender = &out->ep->sender;
+
+	if (sender->last == out)
+		sender->last = NULL;
+	sender->idle -= out->users == 0;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it has a next */
+	HASH_DELETE(hh, sender->outbounds, out);
+	outbound_free(out);
+}
+
+/* Of those that nobody has open, has a ring of or waits at, the oldest. */
+static void forget_one(struct sender *sender)
+{
+	struct outbound *out, *next;
+
+	HASH_ITER (hh, sender->outbounds, out, next) {
+		if (out->users == 0 && !out->line.waiting && !out->channel.data) {
+			forget(out);
+			return;
+		}
+	}
+}
+
+/* Or makes one. */
+static int get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **result)
+{
+	struct sender *sender = &ep->sender;
+	struct outbound *out = sender_find(ep, domid);
+	int r;
+
+	if (out) {
+		*result = out;
+		return 0;
+	}
+	if (domid > SIVC_DOMID_MAX)
+		return -ENOENT;
+	if (sender->idle >= SENDER_IDLE_MAX)
+		forget_one(sender);
+	r = outbound_new(ep, domid, on_run, &outbound_ops, &out);
+	if (r < 0)
+		return r;
+	HASH_ADD(hh, sender->outbounds, domid, sizeof(out->domid), out);
+	if (!out->hh.tbl) {
+		outbound_free(out);
+		return -ENOMEM;
+	}
+	sender->idle++;
+	*result = sender->last = out;
+	return 0;
+}
+
+int sender_open(struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	if (r < 0)
+		return r;
+	ep->sender.idle -= out->users == 0;
+	out->users++;
+	return 0;
+}
+
+void sivc_peer_close(struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct outbound *out = sender_find(ep, domid);
+
+	if (!out || out->users == 0 || --out->users > 0)
+		return;
+	if (++ep->sender.idle > SENDER_IDLE_MAX)
+		forget_one(&ep->sender);
+}
+
+/* Sending.  The inside's waits are -EAGAIN outside. */
+
+static int public(int r)
+{
+	return r > 0 ? -EAGAIN : r;
+}
+
+/* A wait also if others stand in line. */
+static int send_now(struct outbound *out, struct sivc_sending *s)
+{
+	int r = TAILQ_EMPTY(&out->line.sendings) ? outbound_send(out, s) : OUTBOUND_NO_ROOM;
+
+	if (r == -EACCES)
+		out->counters.refused++;
+	else if (r > 0)
+		out->counters.full++;
+	return r;
+}
+
+ssize_t sivc_send_many(
+	struct sivc_endpoint *ep, uint16_t domid, const struct iovec *messages, size_t count)
+{
+	struct sivc_sending s = {.messages = messages, .count = count, .nowait = true};
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	if (r == 0)
+		r = send_now(out, &s);
+	return s.sent > 0 ? (ssize_t)s.sent : public(r);
+}
+
+int sivc_writable(struct sivc_endpoint *ep, uint16_t domid, size_t length)
+{
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	return r < 0 ? r : public(writable(out, length));
+}
+
+/* It stands in line: the first one asks for room. */
+static void sending_enter(struct outbound *out, struct sivc_sending *s)
+{
+	s->outbound = out;
+	TAILQ_INSERT_TAIL(&out->line.sendings, s, link);
+	count_waiting(out);
+	if (TAILQ_FIRST(&out->line.sendings) == s && !put_aside(out))
+		loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
+}
+
+ssize_t sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, const struct iovec *messages,
+	size_t count, sivc_done_fn *done, void *data, struct sivc_sending **result)
+{
+	struct sivc_sending *s = malloc(sizeof(*s));
+	struct outbound *out;
+	ssize_t n;
+	int r = s ? get(ep, domid, &out) : -ENOMEM;
+
+	if (r == 0) {
+		*s = (struct sivc_sending){
+			.messages = messages, .count = count, .done = done, .data = data};
+		r = send_now(out, s);
+		if (r > 0 && listen_for_events(ep) == 0) {
+			sending_enter(out, s);
+			*result = s;
+			return -EINPROGRESS;
+		}
+		if (r > 0)
+			outbound_settle(out, s);
+		r = r > 0 ? -ENOMEM : r;
+	}
+	n = r < 0 || s->sent == 0 ? r : (ssize_t)s->sent;
+	free(s);
+	return n;
+}
+
+size_t sivc_send_cancel(struct sivc_sending *s)
+{
+	struct outbound *out = s->outbound;
+	size_t sent;
+
+	outbound_settle(out, s); /* so that `sent` is what went */
+	sent = s->sent;
+	sending_leave(s);
+	free(s);
+	count_waiting(out);
+	if (out->line.waiting) /* the next in line may need less room */
+		loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
+	return sent;
+}
+
+int sivc_wait_send(struct sivc_endpoint *ep, uint16_t domid, size_t length, sivc_ready_fn *fn,
+	void *data, struct sivc_waiter **result)
+{
+	struct sivc_waiter *waiter;
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	if (r == 0)
+		r = listen_for_events(ep);
+	if (r < 0)
+		return r;
+	waiter = malloc(sizeof(*waiter));
+	if (!waiter)
+		return -ENOMEM;
+	*waiter = (struct sivc_waiter){.ep = ep,
+		.list = &out->line.waiters,
+		.ready = fn,
+		.data = data,
+		.domid = domid,
+		.length = length > 0 ? length : 1};
+	TAILQ_INSERT_TAIL(&out->line.waiters, waiter, link);
+	count_waiting(out);
+	loop_defer(&ep->sivc->loop, &out->line.run, on_run);
+	*result = waiter;
+	return 0;
+}
+
+void sender_wait_cancel(struct sivc_waiter *waiter)
+{
+	waiter_leave(sender_find(waiter->ep, waiter->domid), waiter);
+	free(waiter);
+}
+
+/* Life. */
+
+static void close_events(struct sivc_endpoint *ep)
+{
+	loop_remove(&ep->sivc->loop, ep->sender.handle);
+	ep->sender.handle = NULL;
+	hv_events_free(ep->sender.events);
+	ep->sender.events = NULL;
+}
+
+void sender_suspend(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+
+	HASH_ITER (hh, ep->sender.outbounds, out, next)
+		outbound_suspend(out);
+	close_events(ep);
+}
+
+int sender_resume(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+	int r = hv_events_new(ep->sivc->hv, &ep->sender.events);
+
+	if (r == 0 && ep->sender.waiting > 0)
+		r = listen_for_events(ep);
+	HASH_ITER (hh, ep->sender.outbounds, out, next) {
+		if (r == 0)
+			r = outbound_resume(out);
+	}
+	return r;
+}
+
+void sender_deinit(struct sivc_endpoint *ep)
+{
+	struct outbound *out, *next;
+	struct sivc_sending *s;
+	struct sivc_waiter *w;
+
+	HASH_ITER (hh, ep->sender.outbounds, out, next) {
+		while ((s = TAILQ_FIRST(&out->line.sendings)) != NULL) {
+			sending_leave(s);
+			free(s);
+		}
+		while ((w = TAILQ_FIRST(&out->line.waiters)) != NULL) {
+			TAILQ_REMOVE(&out->line.waiters, w, link);
+			free(w);
+		}
+		forget(out);
+	}
+	close_events(ep);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "spin.h"
+
+#include <sched.h>
+
+#include "tuning.h"
+
+void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us)
+{
+	*spin = (struct spin){
+		.loop = loop, .most = most_us, .now = SPIN_MESSAGE_US * NSEC_PER_USEC};
+	TAILQ_INIT(&spin->polled);
+}
+
+void spin_allow(struct spin *spin, bool allowed)
+{
+	spin->allowed = allowed;
+	if (!allowed)
+		spin_arm(spin);
+}
+
+/* What is polled. */
+
+bool spin_would(const struct spin *spin, bool in_message)
+{
+	return spin->allowed && (spin->most > 0 || in_message);
+}
+
+void spin_poll(struct spin *spin, struct channel *channel, bool in_message)
+{
+	if (!channel->polled)
+		TAILQ_INSERT_TAIL(&spin->polled, channel, link);
+	channel->polled = in_message ? CHANNEL_IN_MESSAGE : CHANNEL_POLLED;
+}
+
+void spin_forget(struct spin *spin, struct channel *channel)
+{
+	if (channel->polled)
+		TAILQ_REMOVE(&spin->polled, channel, link);
+	channel->polled = CHANNEL_NOT_POLLED;
+}
+
+static void found(struct spin *spin, struct channel *channel)
+{
+	spin_forget(spin, channel);
+	channel->ops->ready(channel);
+}
+
+bool spin_look(struct spin *spin)
+{
+	struct channel *channel, *next;
+	bool some = false;
+
+	for (channel = TAILQ_FIRST(&spin->polled); channel; channel = next) {
+		next = TAILQ_NEXT(channel, link);
+		if (!channel->ops->look(channel))
+			continue;
+		found(spin, channel);
+		some = true;
+	}
+	return some;
+}
+
+bool spin_arm(struct spin *spin)
+{
+	struct channel *channel;
+	bool some = false;
+
+	while ((channel = TAILQ_FIRST(&spin->polled)) != NULL) {
+		spin_forget(spin, channel);
+		if (channel->ops->arm(channel))
+			continue;
+		channel->ops->ready(channel);
+		some = true;
+	}
+	return some;
+}
+
+/* How long. */
+
+static void learn(struct spin *spin, uint64_t most, uint64_t waited)
+{
+	uint64_t least = SPIN_LEAST_US * NSEC_PER_USEC;
+
+	if (waited > most) {
+		spin->now = spin->now / 2 < least ? 0 : spin->now / 2;
+	} else {
+		spin->now = 2 * spin->now > least ? 2 * spin->now : least;
+		spin->now = spin->now < most ? spin->now : most;
+	}
+}
+
+/* ns; 0: there is nothing to look for. */
+static uint64_t longest(const struct spin *spin)
+{
+	const struct channel *channel;
+	uint64_t most = spin->most;
+
+	if (!spin->allowed)
+		return 0;
+	TAILQ_FOREACH (channel, &spin->polled, link)
+		if (channel->polled == CHANNEL_IN_MESSAGE && most < SPIN_MESSAGE_US)
+			most = SPIN_MESSAGE_US;
+	return most * NSEC_PER_USEC;
+}
+
+/* Some microseconds for TURNS_MAX: what the other side writes comes sooner if its memory is not
+ * asked for all the time. */
+static void relax(void)
+{
+	for (int i = 0; i < 4; i++) {
+#if defined(__x86_64__) || defined(__i386__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__)
+		__asm__ volatile("yield");
+#endif
+	}
+}
+
+/* In shared memory alone, without a system call. */
+static int look_and_do(struct spin *spin)
+{
+	for (int i = 0; i < TURNS_MAX; i++) {
+		if (spin_look(spin))
+			return loop_run_tasks(spin->loop);
+		relax();
+	}
+	return 0;
+}
+
+/* Until there is something to do or the time is over.  Returns how much there was. */
+static int look_until(struct spin *spin, uint64_t end)
+{
+	int r;
+
+	do {
+		sched_yield(); /* who is to give us work may need this very processor */
+		r = loop_run(spin->loop, 0);
+		if (r == 0)
+			r = look_and_do(spin);
+	} while (r == 0 && loop_now() < end);
+	return r;
+}
+
+static int arm_and_sleep(struct spin *spin, int timeout_ms)
+{
+	spin_arm(spin);
+	return loop_run(spin->loop, timeout_ms);
+}
+
+int spin_wait(struct spin *spin, int timeout_ms)
+{
+	uint64_t most = timeout_ms != 0 ? longest(spin) : 0;
+	uint64_t now = spin->now < most ? spin->now : most, start;
+	int r;
+
+	if (most == 0)
+		return arm_and_sleep(spin, timeout_ms);
+	/* Mostly without reading a clock.  Who always has something keeps nobody else from his
+	 * turn; and what does not pay is measured again now and then. */
+	if (++spin->waits % TURNS_MAX != 0) {
+		if (now == 0)
+			return arm_and_sleep(spin, timeout_ms);
+		r = loop_run_tasks(spin->loop);
+		if (r == 0)
+			r = look_and_do(spin);
+		if (r != 0)
+			return r;
+	}
+	start = loop_now();
+	r = now > 0 ? look_until(spin, start + now) : 0;
+	if (r != 0)
+		return r;
+	r = arm_and_sleep(spin, timeout_ms);
+	learn(spin, most, loop_now() - start);
+	return r;
+}
