@@ -3,7 +3,7 @@
  * interleave.c: a sender and a receiver, each the real libsivc, in every order of their steps.
  *
  * All of src/core is linked with shared_hook.h in the place of shared.h, and with the hypervisor in
- * memory (tests/fuzz/fake_hv.h).  The two domains are coroutines.  At each access to shared memory
+ * memory (tests/lib/fake_hv.h).  The two domains are coroutines.  At each access to shared memory
  * and before each call of the hypervisor, the other may go on instead: a run is given by the steps
  * at which that happens, and all runs with at most so many such steps are tried (two, by default;
  * experience with this method is that nearly all races need no more).

@@ -10,7 +10,7 @@
  *
  * What is counted is loads of shared memory, which do not depend on the machine.
  */
-#include "../unit/test_hostile.h"
+#include "hostile.h"
 
 #include <limits.h>
 

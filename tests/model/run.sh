@@ -26,10 +26,11 @@ need_packages gcc libc6-dev spin uthash-dev
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-include=(-I "$repo/include" -I "$repo/src" -I "$repo/src/hv" -I "$repo/tests/fuzz")
+lib=$repo/tests/lib
+include=(-I "$repo/include" -I "$repo/src" -I "$repo/src/hv" -I "$lib")
 flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 -Wall -Wextra)
 # libsivc gets its memory from an arena, and lets the other side go on where it would sleep.
-hooks=(-include "$model/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
+hooks=(-include "$lib/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
   -Drealloc=arena_realloc -Dreallocarray=arena_reallocarray -Dfree=arena_free
   -Depoll_wait=hook_epoll_wait)
 
@@ -53,7 +54,7 @@ compile_core() { # directory with the sources, directory for the objects, files
 }
 
 build_every() { # directory with the sources, program
-  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$repo/include" -I "$1" "$model/every.c" -o "$2"
+  gcc "${flags[@]}" -include "$lib/shared_hook.h" -I "$repo/include" -I "$1" "$model/every.c" -o "$2"
 }
 
 build_objects() {
@@ -61,7 +62,7 @@ build_objects() {
   mkdir "$dir/objects"
   compile_core "$core" "$dir/objects" "${files[@]##*/}"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/hv.c" -o "$dir/objects/hv.o"
-  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$repo/tests/fuzz/fake_hv.c" -o "$dir/objects/fake.o"
+  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$lib/fake_hv.c" -o "$dir/objects/fake.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/interleave.c" -o "$dir/objects/interleave.o"
   gcc "$dir"/objects/*.o -o "$dir/interleave"
 }
@@ -87,7 +88,7 @@ broken_every() { # name, file, change
 }
 
 build_restless() { # directory with the sources, program
-  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$1" -I "$repo/tests/unit" "${include[@]}" \
+  gcc "${flags[@]}" -include "$lib/shared_hook.h" -I "$1" "${include[@]}" \
     "$model/restless.c" "$1"/*.c "$repo/src/hv/hv.c" -o "$2"
 }
 
