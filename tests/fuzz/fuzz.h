@@ -65,7 +65,7 @@ static struct input changes;
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
 void hook_copy(void *to, const void *from, size_t size);
-void hook_barrier(void);
+void hook_barrier(const char *name);
 
 uint64_t hook_load(const void *p, size_t size)
 {
@@ -88,8 +88,9 @@ void hook_copy(void *to, const void *from, size_t size)
 	memcpy(to, from, size);
 }
 
-void hook_barrier(void)
+void hook_barrier(const char *name)
 {
+	(void)name;
 }
 
 #endif
