@@ -36,7 +36,7 @@ void page_init(struct page_owner *owner, void *memory, uint64_t nonce)
 static void change_begin(struct page_owner *owner)
 {
 	shared_store(&owner->page->seq, ++owner->seq);
-	shared_barrier(); /* pairs with that of ring_tx_publish, and orders what follows */
+	shared_barrier(PAGE_CHANGE); /* orders the stores that follow, too */
 }
 
 static void change_end(struct page_owner *owner)

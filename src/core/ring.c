@@ -101,7 +101,7 @@ bool ring_tx_publish(struct ring_tx *tx)
 		return false;
 	tx->published = tx->prod;
 	shared_store_release(&tx->ctl->prod, tx->prod); /* pairs with ring_rx_look */
-	shared_barrier();                               /* pairs with that of ring_rx_sleep */
+	shared_barrier(RING_PUBLISH);
 	return ring_passes(old, tx->prod, shared_load(&tx->page->data_event));
 }
 
@@ -119,7 +119,7 @@ int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)
 
 	/* Free is size - (prod - cons): so much is free when cons has passed this. */
 	shared_store(&tx->ctl->space_event, tx->prod + worth_waking(tx, need) - tx->size - 1);
-	shared_barrier(); /* pairs with that of ring_rx_release */
+	shared_barrier(RING_TX_SLEEP);
 	r = tx_look(tx);
 	if (r < 0)
 		return r;
@@ -201,7 +201,7 @@ bool ring_rx_release(struct ring_rx *rx)
 		return false;
 	rx->released = rx->cons;
 	shared_store_release(&rx->page->cons, rx->cons); /* pairs with tx_look */
-	shared_barrier();                                /* pairs with that of ring_tx_sleep */
+	shared_barrier(RING_RELEASE);
 	return ring_passes(old, rx->cons, shared_load(&rx->ctl->space_event));
 }
 
@@ -210,7 +210,7 @@ int ring_rx_sleep(struct ring_rx *rx, bool *sleep)
 	int r;
 
 	shared_store(&rx->page->data_event, rx->prod);
-	shared_barrier(); /* pairs with that of ring_tx_publish */
+	shared_barrier(RING_RX_SLEEP);
 	r = ring_rx_look(rx);
 	if (r < 0)
 		return r;

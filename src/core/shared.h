@@ -87,10 +87,23 @@ static inline void shared_copy_to(void *to, const void *from, size_t length)
 
 #endif
 
-/* Between "I wrote mine" and "I look at yours", on both sides: at least one of us sees the other.
+/*
+ * The full barriers.  Each stands between a store and a load of one side, and pairs with one of the
+ * other side that has the same two words in the opposite order.  So at least one of the two sides
+ * sees what the other has written.  tests/model leaves out each by its name.
  */
-static inline void shared_barrier(void)
+enum barrier {
+	/* wrote prod; looks at data_event (RING_RX_SLEEP), then at the page's seq (PAGE_CHANGE) */
+	RING_PUBLISH,
+	RING_RX_SLEEP, /* wrote data_event; looks at prod (RING_PUBLISH) */
+	RING_RELEASE,  /* wrote cons; looks at space_event (RING_TX_SLEEP) */
+	RING_TX_SLEEP, /* wrote space_event; looks at cons (RING_RELEASE) */
+	PAGE_CHANGE,   /* wrote an odd seq; looks at prod (RING_PUBLISH) */
+};
+
+static inline void shared_barrier(enum barrier name)
 {
+	(void)name;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../unit/tap.h"
+#include "tap.h"
 
 #define SENDERS_MAX   200
 #define RECEIVERS_MAX 16

@@ -2,7 +2,7 @@
 /*
  * fuzz.h: the input of a fuzzing target, taken apart, and memory that changes between two reads.
  *
- * The targets fuzz_sender and fuzz_receiver link the real core with tests/model/shared_hook.h in
+ * The targets fuzz_sender and fuzz_receiver link the real core with tests/lib/shared_hook.h in
  * the place of shared.h.  The first half of an input is what the two domains do, one after the
  * other; the second half decides what each load of shared memory returns: what is there, or
  * something else that the adversary has put there at that moment.
@@ -65,7 +65,7 @@ static struct input changes;
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
 void hook_copy(void *to, const void *from, size_t size);
-void hook_barrier(void);
+void hook_barrier(const char *name);
 
 uint64_t hook_load(const void *p, size_t size)
 {
@@ -88,8 +88,9 @@ void hook_copy(void *to, const void *from, size_t size)
 	memcpy(to, from, size);
 }
 
-void hook_barrier(void)
+void hook_barrier(const char *name)
 {
+	(void)name;
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A hostile receiver: its node, page and ring, against a sender that does all it can do. */
-#include "../unit/test_hostile.h"
+#include "hostile.h"
 
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A hostile sender: everything that it can write, against a receiver that does all it can do. */
-#include "../unit/test_hostile.h"
+#include "hostile.h"
 
 #include "fuzz.h"
 

@@ -33,11 +33,12 @@ trap 'rm -rf "$dir"' EXIT
 
 read -ra fuse <<< "$(pkg-config --cflags fuse3)"
 flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 '-fsanitize=fuzzer,address,undefined'
-  -fno-sanitize-recover=all -I "$repo/include" -I "$repo/src" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs")
+  -fno-sanitize-recover=all -I "$repo/include" -I "$repo/src" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs"
+  -I "$repo/tests/lib")
 # A target that includes one .c file calls little of what that file calls.
 part=(-ffunction-sections -no-pie '-Wl,--gc-sections,-z,lazy'
   '-Wl,--unresolved-symbols=ignore-all')
-hook=(-include "$repo/tests/model/shared_hook.h")
+hook=(-include "$repo/tests/lib/shared_hook.h")
 
 build() { # target
   local out=(-o "$dir/$1")

@@ -247,8 +247,9 @@ void hook_store(void *p, size_t size, uint64_t value)
 			within((uint8_t *)p + size - 1, &memory.ctl, sizeof(memory.ctl)));
 }
 
-void hook_barrier(void)
+void hook_barrier(const char *name)
 {
+	(void)name;
 }
 
 /* A message or a header goes into the ring, or what is in the ring out of it. */

@@ -3,7 +3,7 @@
  * interleave.c: a sender and a receiver, each the real libsivc, in every order of their steps.
  *
  * All of src/core is linked with shared_hook.h in the place of shared.h, and with the hypervisor in
- * memory (tests/fuzz/fake_hv.h).  The two domains are coroutines.  At each access to shared memory
+ * memory (tests/lib/fake_hv.h).  The two domains are coroutines.  At each access to shared memory
  * and before each call of the hypervisor, the other may go on instead: a run is given by the steps
  * at which that happens, and all runs with at most so many such steps are tried (two, by default;
  * experience with this method is that nearly all races need no more).
@@ -21,12 +21,14 @@
  *
  * A scenario may also kill a process between any two steps (kill -9); then it is started again.
  *
- *	interleave [-b SWITCHES] [-s SCENARIO] [-l] [-k N] [STEP...]
+ *	interleave [-b SWITCHES] [-s SCENARIO] [-w BARRIER] [-l] [-k N] [STEP...]
  *	interleave -n
  *
  * With STEPs, one run, told step by step: the side that runs loses the processor at these; with -k
  * the Nth of them is a kill; with -l stores wait.  -n names the scenarios.  A SCENARIO is a number
- * or a name.
+ * or a name.  With -w that barrier of src/core/shared.h is left out.
+ *
+ * Exit status: 0 all is well, 1 something is wrong with a run, 2 wrong usage.
  */
 #include <errno.h>
 #include <poll.h>
@@ -57,6 +59,8 @@
 #define SPINS_MAX    4
 #define TIMERS_MS    200 /* longer than any timer of libsivc */
 #define ARENA        (8 * 1024 * 1024)
+
+#define USAGE 2 /* exit status */
 
 /* A domain. */
 struct side {
@@ -117,6 +121,12 @@ static struct {
 } run;
 
 static unsigned long runs;
+
+/* The barrier that is left out.  NULL: none. */
+static struct {
+	const char *barrier;
+	bool met;
+} without;
 
 static struct side *current(void)
 {
@@ -377,9 +387,12 @@ void hook_copy(void *to, const void *from, size_t size)
 	memcpy(to, from, size);
 }
 
-void hook_barrier(void)
+void hook_barrier(const char *name)
 {
-	drain(current());
+	if (without.barrier && strcmp(name, without.barrier) == 0)
+		without.met = true;
+	else
+		drain(current());
 }
 
 static void before_call(void *data, enum fake_call call, uint16_t domid)
@@ -965,7 +978,7 @@ int main(int argc, char **argv)
 	int option, only = -1, failures = 0, n = 0;
 
 	run.kill = SWITCHES_MAX;
-	while ((option = getopt(argc, argv, "b:s:k:ln")) != -1)
+	while ((option = getopt(argc, argv, "b:s:k:w:ln")) != -1)
 		switch (option) {
 		case 'b':
 			switches = (unsigned int)atoi(optarg);
@@ -981,11 +994,14 @@ int main(int argc, char **argv)
 		case 'l':
 			run.lazy = true;
 			break;
+		case 'w':
+			without.barrier = optarg;
+			break;
 		default:
-			return EXIT_FAILURE;
+			return USAGE;
 		}
 	if (switches > SWITCHES_MAX || argc - optind > SWITCHES_MAX || only >= (int)SCENARIOS)
-		return EXIT_FAILURE;
+		return USAGE;
 	prepare();
 	for (; optind < argc; optind++)
 		run.switches[run.switch_count++] = (unsigned int)atoi(argv[optind]);
@@ -1004,5 +1020,9 @@ int main(int argc, char **argv)
 		fflush(stdout);
 	}
 	printf("1..%d\n", n);
+	if (without.barrier && !without.met) {
+		printf("# no scenario has met a barrier %s\n", without.barrier);
+		return USAGE;
+	}
 	return failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

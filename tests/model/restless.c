@@ -10,7 +10,7 @@
  *
  * What is counted is loads of shared memory, which do not depend on the machine.
  */
-#include "../unit/test_hostile.h"
+#include "hostile.h"
 
 #include <limits.h>
 
@@ -34,7 +34,7 @@ static struct {
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
 void hook_copy(void *to, const void *from, size_t size);
-void hook_barrier(void);
+void hook_barrier(const char *name);
 
 /* The look after a copy finds the page as it was; each other one finds another page. */
 static uint32_t next_seq(void)
@@ -85,8 +85,9 @@ void hook_copy(void *to, const void *from, size_t size)
 	memcpy(to, from, size);
 }
 
-void hook_barrier(void)
+void hook_barrier(const char *name)
 {
+	(void)name;
 }
 
 static void on_done(struct sivc_sending *sending, int error)

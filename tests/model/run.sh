@@ -22,26 +22,23 @@ switches=${MODEL_SWITCHES:-2}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-need_packages gcc libc6-dev spin uthash-dev
+need_packages gcc libc6-dev python3-minimal spin uthash-dev
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-include=(-I "$repo/include" -I "$repo/src" -I "$repo/src/hv" -I "$repo/tests/fuzz")
+lib=$repo/tests/lib
+include=(-I "$repo/include" -I "$repo/src" -I "$repo/src/hv" -I "$lib")
 flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 -Wall -Wextra)
 # libsivc gets its memory from an arena, and lets the other side go on where it would sleep.
-hooks=(-include "$model/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
+hooks=(-include "$lib/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
   -Drealloc=arena_realloc -Dreallocarray=arena_reallocarray -Dfree=arena_free
   -Depoll_wait=hook_epoll_wait)
 
-# Without part of it: a copy of src/core in which `change` (of sed) was made to `file`.
-change() { # directory, file, change
+# With a fault: a copy of src/core in which mutate.py has made changes.  Prints the files that differ.
+mutate() { # directory, changes
   mkdir "$1"
   cp "$core"/*.[ch] "$1"
-  sed -i -e "$3" "$1/$2"
-  if cmp -s "$core/$2" "$1/$2"; then
-    echo "# src/core/$2 has changed: nothing is left out by: $3"
-    return 2
-  fi
+  python3 "$model/mutate.py" "$@"
 }
 
 compile_core() { # directory with the sources, directory for the objects, files
@@ -53,7 +50,7 @@ compile_core() { # directory with the sources, directory for the objects, files
 }
 
 build_every() { # directory with the sources, program
-  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$repo/include" -I "$1" "$model/every.c" -o "$2"
+  gcc "${flags[@]}" -include "$lib/shared_hook.h" -I "$repo/include" -I "$1" "$model/every.c" -o "$2"
 }
 
 build_objects() {
@@ -61,17 +58,18 @@ build_objects() {
   mkdir "$dir/objects"
   compile_core "$core" "$dir/objects" "${files[@]##*/}"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/hv.c" -o "$dir/objects/hv.o"
-  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$repo/tests/fuzz/fake_hv.c" -o "$dir/objects/fake.o"
+  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$lib/fake_hv.c" -o "$dir/objects/fake.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/interleave.c" -o "$dir/objects/interleave.o"
   gcc "$dir"/objects/*.o -o "$dir/interleave"
 }
 
 # 0 if the command ended with status 1: it has found what it should.
 finds() {
-  local status=0
-  "$@" > "$dir/found.$BASHPID" || status=$?
+  local status=0 out=$dir/found.$BASHPID
+  "$@" > "$out" || status=$?
   [[ $status -eq 1 ]] && return 0
-  echo "# it found nothing wrong (status $status)"
+  tail -n 3 "$out"
+  echo "it found nothing wrong (status $status)"
   return 1
 }
 
@@ -80,14 +78,15 @@ test_every() {
   timeout 600 "$dir/every"
 }
 
-broken_every() { # name, file, change
-  change "$dir/$1" "$2" "$3"
-  build_every "$dir/$1" "$dir/$1/every"
-  finds timeout 600 "$dir/$1/every"
+broken_every() { # changes
+  local from=$dir/broken.$BASHPID
+  mutate "$from" "$@" > /dev/null || return
+  build_every "$from" "$from/every"
+  finds timeout 600 "$from/every"
 }
 
 build_restless() { # directory with the sources, program
-  gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$1" -I "$repo/tests/unit" "${include[@]}" \
+  gcc "${flags[@]}" -include "$lib/shared_hook.h" -I "$1" "${include[@]}" \
     "$model/restless.c" "$1"/*.c "$repo/src/hv/hv.c" -o "$2"
 }
 
@@ -97,10 +96,11 @@ test_restless() {
   return "${PIPESTATUS[0]}"
 }
 
-broken_restless() { # name, file, change
-  change "$dir/$1" "$2" "$3"
-  build_restless "$dir/$1" "$dir/$1/restless"
-  finds timeout 600 "$dir/$1/restless"
+broken_restless() { # changes
+  local from=$dir/broken.$BASHPID
+  mutate "$from" "$@" > /dev/null || return
+  build_restless "$from" "$from/restless"
+  finds timeout 600 "$from/restless"
 }
 
 test_interleave() { # scenario
@@ -110,12 +110,20 @@ test_interleave() { # scenario
   return "$status"
 }
 
-broken_interleave() { # name, file, scenario, change
-  change "$dir/$1" "$2" "$4"
-  cp -r "$dir/objects" "$dir/$1/objects"
-  compile_core "$dir/$1" "$dir/$1/objects" "$2"
-  gcc "$dir/$1"/objects/*.o -o "$dir/$1/interleave"
-  finds timeout 600 "$dir/$1/interleave" -b 2 -s "$3"
+broken_interleave() { # scenario, changes
+  local from=$dir/broken.$BASHPID scenario=$1 files
+  shift
+  files=$(mutate "$from" "$@") || return
+  [[ $files != *.h ]] || files=$(cd "$core" && ls -- *.c)
+  cp -r "$dir/objects" "$from/objects"
+  # shellcheck disable=SC2086 # names of files
+  compile_core "$from" "$from/objects" $files
+  gcc "$from"/objects/*.o -o "$from/interleave"
+  finds timeout 600 "$from/interleave" -b 2 -s "$scenario"
+}
+
+without_barrier() { # scenario, name in shared.h
+  finds timeout 600 "$dir/interleave" -b 2 -s "$1" -w "$2"
 }
 
 # Status 1: spin has found an error.
@@ -172,59 +180,54 @@ while read -r number name; do
   check "in every order of steps: $name" test_interleave "$number"
 done < "$dir/scenarios"
 
-# What must be found.
-check 'found: the length of a frame is read twice' broken_every length_twice ring.c \
-  '/^int ring_rx_frame/,/^}/s/first = rx->size - start/length = shared_load(\&header->length);\n\t&/'
-check 'found: the sender'\''s index is read twice' broken_every index_twice ring.c \
-  '/^int ring_rx_look/,/^}/s/rx->prod = prod;/rx->prod = shared_load(\&rx->ctl->prod);/'
-check 'found: the number of pages is read twice' broken_every pages_twice page.c \
-  's/i < view->ring_pages \&\& i < SIVC_RING_PAGES_MAX/i < shared_load(\&page->ring_pages)/'
-check 'found: a length is not compared' broken_every no_length ring.c \
-  's/ || length > left || ring_span(length) > left//'
-check 'found: the padding of a frame is not compared' broken_every no_padding ring.c \
-  's/ || ring_span(length) > left//'
-check 'found: the receiver'\''s index is not compared' broken_every no_cons ring.c \
-  's/if (cons - tx->cons > tx_used(tx))/if (false)/'
-check 'found: the sender'\''s index is not compared' broken_every no_prod ring.c \
-  's/prod - rx->cons > rx->size || //'
-check 'found: what is kept of a ring goes beyond its end' broken_every copy_end ring.c \
-  '/^void ring_rx_copy/,/^}/s/rx->size - at < left ? rx->size - at : left/left/'
-check 'found: a sender that waits follows a page for ever' broken_restless follow_waiting outbound.c \
-  's/if (++out->nothing > NOTHING_MAX)/if (false)/'
-check 'found: one that comes follows it for ever' broken_restless follow_coming outbound.c \
-  's/++out->nothing <= NOTHING_MAX ? send_now(out, s) : receiver_shun(out)/send_now(out, s)/'
-check 'found: a page that does not rest is not left alone' broken_restless not_shunned outbound.c \
-  's/^#define SHUNNED_MS .*/#define SHUNNED_MS 0/'
-check 'found: nor looked at again later' broken_restless shunned outbound.c \
-  's/loop_now() < out->shunned/true/'
-check 'found: who cannot wait does not wait for a change to end' broken_restless no_doubt outbound.c \
-  's/^#define DOUBT_TRIES .*/#define DOUBT_TRIES 1/'
-check 'found: or waits for ever' broken_restless doubt outbound.c \
-  's/^#define DOUBT_TRIES .*/#define DOUBT_TRIES 100000000/'
+# What must be found: src/core with a fault, given as the function, its expression, and another one.
+check 'found: the length of a frame is read twice' broken_every \
+  ring_rx_frame 'first = @rx->size' 'length = shared_load(&header->length); first = @rx->size'
+check 'found: the sender'\''s index is read twice' broken_every \
+  ring_rx_look '@rx->prod = @prod;' '@rx->prod = shared_load(&@rx->ctl->prod);'
+check 'found: the number of pages is read twice' broken_every \
+  copy '@i < @view->ring_pages && @i < SIVC_RING_PAGES_MAX' '@i < shared_load(&page->ring_pages)'
+check 'found: a length is not compared' broken_every \
+  ring_rx_frame '@length > @left || ring_span(@length) > @left' 'false'
+check 'found: the padding of a frame is not compared' broken_every \
+  ring_rx_frame 'ring_span(@length) > @left' 'false'
+check 'found: the receiver'\''s index is not compared' broken_every \
+  tx_look '@cons - @tx->cons > tx_used(@tx)' 'false'
+check 'found: the sender'\''s index is not compared' broken_every \
+  ring_rx_look '@prod - @rx->cons > @rx->size' 'false'
+check 'found: what is kept of a ring goes beyond its end' broken_every \
+  ring_rx_copy '@rx->size - @at < @left ? @rx->size - @at : @left' '@left'
+check 'found: a sender that waits follows a page for ever' broken_restless \
+  outbound_run '++@out->nothing > NOTHING_MAX' 'false'
+check 'found: one that comes follows it for ever' broken_restless \
+  sivc_send_start '++@out->nothing <= NOTHING_MAX' 'true'
+check 'found: a page that does not rest is not left alone' broken_restless '#define' SHUNNED_MS 0
+check 'found: nor looked at again later' broken_restless \
+  update_page 'loop_now() < @out->shunned' 'true'
+check 'found: who cannot wait does not wait for a change to end' broken_restless '#define' DOUBT_TRIES 1
+check 'found: or waits for ever' broken_restless '#define' DOUBT_TRIES 100000000
 
 two='five messages through a ring of two'
 small='three small messages'
 refused='the sender is refused'
-check 'found: no barrier after publishing' broken_interleave publish_barrier ring.c "$small" \
-  '/shared_barrier();.*ring_rx_sleep/d'
-check 'found: no barrier before the receiver sleeps' broken_interleave rx_barrier ring.c "$small" \
-  '/shared_barrier();.*ring_tx_publish/d'
-check 'found: no barrier after giving room back' broken_interleave release_barrier ring.c "$two" \
-  '/shared_barrier();.*ring_tx_sleep/d'
-check 'found: no barrier before the sender sleeps' broken_interleave tx_barrier ring.c "$two" \
-  '/shared_barrier();.*ring_rx_release/d'
-check 'found: no barrier when revoking' broken_interleave revoke_barrier page.c "$refused" \
-  '/shared_barrier();.*ring_tx_publish/d'
-check 'found: the receiver does not look again before it sleeps' broken_interleave rx_again ring.c \
-  "$small" '/^int ring_rx_sleep/,/^}/s/r = ring_rx_look(rx);/r = 0;/'
-check 'found: the sender does not look again before it sleeps' broken_interleave tx_again ring.c \
-  "$two" '/^int ring_tx_sleep/,/^}/s/r = tx_look(tx);/r = 0;/'
-check 'found: the sender does not look at the page after publishing' broken_interleave page_again \
-  outbound.c "$refused" '/^static int push_batch/,/^}/s/page_unchanged(out->page, &out->view)/true/'
-check 'found: a message is published before it is copied' broken_interleave early ring.c "$small" \
-  '/^void ring_tx_put/,/^}/s/shared_copy_to(tx->data + at, &header/for (int i = 0; i < 2; i++)\n\t\tshared_store_release(\&tx->ctl->prod, tx->prod + ring_span(length));\n\t&/'
-check 'found: the last look at a ring comes before the page says so' broken_interleave last_look \
-  inbound.c "$refused" '/^static void revoke/,/^}/{/page_revoke_begin/d;s/page_revoke_end/page_revoke_begin(\&in->owner);\n\t&/}'
+check 'found: no barrier after publishing' without_barrier "$small" RING_PUBLISH
+check 'found: no barrier before the receiver sleeps' without_barrier "$small" RING_RX_SLEEP
+check 'found: no barrier after giving room back' without_barrier "$two" RING_RELEASE
+check 'found: no barrier before the sender sleeps' without_barrier "$two" RING_TX_SLEEP
+check 'found: no barrier when revoking' without_barrier "$refused" PAGE_CHANGE
+check 'found: the receiver does not look again before it sleeps' broken_interleave "$small" \
+  ring_rx_sleep 'ring_rx_look(@rx)' '0'
+check 'found: the sender does not look again before it sleeps' broken_interleave "$two" \
+  ring_tx_sleep 'tx_look(@tx)' '0'
+check 'found: the sender does not look at the page after publishing' broken_interleave "$refused" \
+  push_batch 'page_unchanged(@out->page, &@out->view)' 'true'
+check 'found: a message is published before it is copied' broken_interleave "$small" \
+  ring_tx_put 'shared_copy_to(@tx->data + @at, &@header' \
+  'for (int i = 0; i < 2; i++) shared_store_release(&@tx->ctl->prod, @tx->prod + ring_span(length));
+   shared_copy_to(@tx->data + @at, &@header'
+check 'found: the last look at a ring comes before the page says so' broken_interleave "$refused" \
+  page_revoke_begin 'change_begin(@owner);' '(void)@owner;' \
+  page_revoke_end 'shared_store(&@page->verdict' 'change_begin(owner); shared_store(&@page->verdict'
 
 while read -r broken; do
   crash=()

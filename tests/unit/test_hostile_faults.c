@@ -10,7 +10,7 @@
 #define FAKE_CALLOC __libc_calloc /* the hypervisor itself always has memory */
 #endif
 
-#include "test_hostile.h"
+#include "hostile.h"
 
 /* One life of two domains, in steps.  Each may fail once, and must succeed when it is tried again.
  */

@@ -3,7 +3,7 @@
  * What a domain that we send to can do to us: refuse our messages.  It owns the node, the page and
  * the ring, and may lie in each of them at any time.
  */
-#include "test_hostile.h"
+#include "hostile.h"
 
 #include <sys/mman.h>
 

@@ -3,7 +3,7 @@
  * What a domain that may send to us can do to us: nothing.  It has a ring and an event channel, and
  * writes what it likes into the one and signals the other as fast as it can.
  */
-#include "test_hostile.h"
+#include "hostile.h"
 
 #include <limits.h>
 

@@ -6,7 +6,7 @@
  *
  * And the store answers it too late: then it has to begin anew as well, but all else is as it was.
  */
-#include "test_hostile.h"
+#include "hostile.h"
 
 #define RESTORED 11 /* the victim's id afterwards */
 #define MESSAGES 6

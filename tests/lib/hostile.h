@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_hostile.h: what the tests against a hostile domain have in common.
+ * hostile.h: what the tests against a hostile domain have in common.
  *
- * Three domains on the hypervisor in memory (tests/fuzz/fake_hv.h).  The victim (1) and its friend
+ * Three domains on the hypervisor in memory (tests/lib/fake_hv.h).  The victim (1) and its friend
  * (2) are libsivc as it is.  The attacker (3) has no libsivc: it is a kernel in the wrong hands
  * that uses the seam itself and writes what it likes into everything that it may write.
  *
  * Each test runs in a process of its own with a time limit: a victim that crashes or hangs is a
  * test that failed.
  */
-#ifndef SIVC_TEST_HOSTILE_H
-#define SIVC_TEST_HOSTILE_H
+#ifndef SIVC_HOSTILE_H
+#define SIVC_HOSTILE_H
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../fuzz/fake_hv.c"
+#include "fake_hv.c"
 
 #include "core.h"
 #include "inbound.h"

@@ -16,7 +16,7 @@
 uint64_t hook_load(const void *p, size_t size);
 void hook_store(void *p, size_t size, uint64_t value);
 void hook_copy(void *to, const void *from, size_t size); /* bytes of messages */
-void hook_barrier(void);
+void hook_barrier(const char *name);
 
 static inline uint32_t shared_load(const uint32_t *p)
 {
@@ -68,10 +68,7 @@ static inline void shared_copy_to(void *to, const void *from, size_t length)
 	hook_copy(to, from, length);
 }
 
-static inline void shared_barrier(void)
-{
-	hook_barrier();
-}
+#define shared_barrier(name) hook_barrier(#name)
 
 /* Loads stay in order with loads, and stores with stores, in the memory that is made here. */
 static inline void shared_read_barrier(void)
