@@ -6,7 +6,7 @@
  * them, event channels, a store with a node a peer, watches, and names of domains.  Everything
  * above it is the same code on every hypervisor; nothing above it knows which one it is.
  *
- * Two implementations: xen*.c (libxengnttab, libxenevtchn, libxenstore) and local*.c (domains are
+ * Two implementations: xen/ (libxengnttab, libxenevtchn, libxenstore) and local/ (domains are
  * processes, and a directory is the hypervisor).
  *
  * The adversary is the other domain.  Whatever a function here returns from another domain (a

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_events.c: event channels.
+ * events.c: event channels.
  *
  * A port is two FIFOs in the directory of the process that allocated it, NUMBER.PEER.in (the peer
  * writes, the owner reads) and NUMBER.PEER.out (the other way).  A byte is an event.  Both sides

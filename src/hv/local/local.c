@@ -41,8 +41,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "guard.h"
 #include "local.h"
+#include "sigbus.h"
 #include "sivc/ioctl.h"
 
 #define DIR_TRIES 16 /* each is lost only to a process that ended in that very moment */
@@ -233,7 +233,7 @@ static int take_place(struct local *local)
 
 static int open_place(struct local *local, const struct hv_config *config)
 {
-	int error = guard_install();
+	int error = sigbus_install();
 
 	if (error)
 		return local_fail(local, error, "cannot handle SIGBUS");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_store.c: the store of the local backend: who lives here, and what is published for whom.
+ * store.c: the store of the local backend: who lives here, and what is published for whom.
  *
  * Every process has one FIFO in DIR, its entry: "N.I", or "N.I=NAME" if it has a name.  The process
  * holds it open for writing and never looks at it; that it has a writer means that the process
@@ -144,7 +144,7 @@ static int find_residents(
 	int error;
 
 	*all = (struct residents){.local = local};
-	error = local_census(local, add_resident, all);
+	error = local_snapshot(local, add_resident, all);
 	if (error == -ENODATA)
 		error = local_each(local->dir_fd, look_at_entry, all);
 	if (error) {

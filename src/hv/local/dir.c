@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_dir.c: directories, FIFOs and locks of the local backend.
+ * dir.c: directories, FIFOs and locks of the local backend.
  *
  * What is in another domain's directory is that domain's word.  So everything is opened a name at a
  * time, relative to a directory that is open already, without following links; never waits
@@ -71,16 +71,16 @@ int local_fail(const struct local *local, int error, const char *format, ...)
 
 int local_fail_once(struct local *local, int error, const char *what)
 {
-	if (error != local->told) {
+	if (error != local->logged) {
 		local_fail(local, error, "%s in %s", what, local->dir);
-		local->told = error;
+		local->logged = error;
 	}
 	return error;
 }
 
 void local_plenty(struct local *local)
 {
-	local->told = 0;
+	local->logged = 0;
 }
 
 bool local_absent(int error)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen_events.c: event channels, by /dev/xen/evtchn.
+ * events.c: event channels, by /dev/xen/evtchn.
  *
  * A set is one open file of that device.  The kernel masks a port when it puts the port's number
  * into the file's queue, and unmasks it when the number is written back: so a queue holds each port
@@ -169,11 +169,11 @@ static int no_ports(struct hv *hv)
 {
 	struct xen_hv *xen = xen_of(hv);
 
-	if (!xen->said_no_ports)
+	if (!xen->logged_no_ports)
 		hv_log(hv, LOG_ERR,
 			"this domain has no event channel left: raise max_event_channels= (default "
 			"1023) in its configuration in dom0");
-	xen->said_no_ports = true;
+	xen->logged_no_ports = true;
 	return -ENOSPC;
 }
 
