@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fork.h"
 #include "watch.h"
 
 #define WINDOW_MS   100   /* in which at most ... */
@@ -513,9 +514,9 @@ int local_watching_init(struct local *local)
 	TAILQ_INIT(&w->subscribers);
 	TAILQ_INIT(&w->pending);
 	w->inotify = -1;
-	w->fd = epoll_create1(EPOLL_CLOEXEC);
-	w->changes = epoll_create1(EPOLL_CLOEXEC);
-	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	w->fd = fork_private(epoll_create1(EPOLL_CLOEXEC));
+	w->changes = fork_private(epoll_create1(EPOLL_CLOEXEC));
+	w->timer = fork_private(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (w->fd < 0 || w->changes < 0 || w->timer < 0)
 		error = -errno;
 	if (!error)
@@ -529,12 +530,8 @@ void local_watching_deinit(struct local *local)
 {
 	struct local_watching *w = &local->watching;
 
-	if (w->inotify >= 0)
-		close(w->inotify);
-	if (w->timer >= 0)
-		close(w->timer);
-	if (w->changes >= 0)
-		close(w->changes);
-	if (w->fd >= 0)
-		close(w->fd);
+	fork_close(w->inotify);
+	fork_close(w->timer);
+	fork_close(w->changes);
+	fork_close(w->fd);
 }

@@ -25,6 +25,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "fork.h"
 #include "watch.h"
 
 #define CHANGES (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
@@ -34,7 +35,10 @@
 void local_drop_liveness(struct local_liveness *liveness)
 {
 	HASH_DEL(liveness->watch->lives, liveness);
-	close(liveness->fd); /* which takes it out of the epoll set */
+	/* A child of ours may have a copy of it: to close it does not take it out of the set. */
+	epoll_ctl(local_watch_local(liveness->watch)->watching.changes, EPOLL_CTL_DEL, liveness->fd,
+		NULL);
+	close(liveness->fd);
 	free(liveness);
 }
 
@@ -79,6 +83,7 @@ static int add_liveness(struct local_watch *watch, const char *name, int fd, str
 		error = liveness->hh.tbl ? 0 : -ENOMEM;
 	}
 	if (error) {
+		epoll_ctl(local_watch_local(watch)->watching.changes, EPOLL_CTL_DEL, fd, NULL);
 		close(fd);
 		free(liveness);
 	}
@@ -139,12 +144,12 @@ static int open_inotify(struct local *local)
 
 	if (w->inotify >= 0)
 		return 0;
-	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	w->inotify = fork_private(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
 	if (w->inotify < 0)
 		return -errno;
 	if (epoll_ctl(w->changes, EPOLL_CTL_ADD, w->inotify, &event)) {
 		error = -errno;
-		close(w->inotify);
+		fork_close(w->inotify);
 		w->inotify = -1;
 	}
 	return error;

@@ -28,6 +28,7 @@
 #define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
 #include <uthash.h>
 
+#include "fork.h"
 #include "xen.h"
 
 struct xen_port {
@@ -58,7 +59,8 @@ int xen_events_new(struct hv *hv, struct hv_events **out)
 	events->handle = xenevtchn_open(&xen_of(hv)->logger.vtable, 0);
 	/* Reading must not wait; the library has no way to say so. */
 	if (!events->handle ||
-		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
+		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0 ||
+		fork_add(xenevtchn_fd(events->handle)) < 0) {
 		error = errno;
 		xenevtchn_close(events->handle);
 		free(events);
@@ -104,6 +106,7 @@ void xen_events_free(struct hv_events *base)
 	struct xen_events *events = events_of(base);
 	struct xen_port *port, *next;
 
+	fork_remove(xenevtchn_fd(events->handle));
 	if (!events->ports || forget_lost(events))
 		xenevtchn_close(events->handle);
 	else

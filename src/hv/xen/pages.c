@@ -31,6 +31,7 @@
 #include <unistd.h>
 #include <xen/sys/gntdev.h> /* needs <stdint.h> */
 
+#include "fork.h"
 #include "sigbus.h"
 #include "xen.h"
 
@@ -40,10 +41,12 @@
 
 int xen_pages_open(struct xen_hv *xen)
 {
-	int r = sigbus_install();
+	int r = fork_init();
 
+	if (r == 0)
+		r = sigbus_install();
 	if (r < 0) {
-		hv_log(&xen->hv, LOG_ERR, "cannot handle SIGBUS: %s", strerror(-r));
+		hv_log(&xen->hv, LOG_ERR, "cannot handle SIGBUS or fork: %s", strerror(-r));
 		return r;
 	}
 	xen->gntshr = xengntshr_open(&xen->logger.vtable, 0);
@@ -54,11 +57,16 @@ int xen_pages_open(struct xen_hv *xen)
 	xen->gnttab = xengnttab_open(&xen->logger.vtable, 0);
 	if (!xen->gnttab)
 		return xen_no_device(&xen->hv, "/dev/xen/gntdev", "xen-gntdev", errno);
-	return 0;
+	r = fork_add(xengntshr_fd(xen->gntshr));
+	return r < 0 ? r : fork_add(xengnttab_fd(xen->gnttab));
 }
 
 void xen_pages_close(struct xen_hv *xen)
 {
+	if (xen->gnttab)
+		fork_remove(xengnttab_fd(xen->gnttab));
+	if (xen->gntshr)
+		fork_remove(xengntshr_fd(xen->gntshr));
 	xengnttab_close(xen->gnttab);
 	xengntshr_close(xen->gntshr);
 }
@@ -251,6 +259,12 @@ static int no_grants(struct xen_hv *xen)
 	return -ENOSPC;
 }
 
+/* A child would keep them, and the peer would not be told of our end. */
+static void not_for_children(void *pages, uint32_t count)
+{
+	madvise(pages, count * PAGE, MADV_DONTFORK);
+}
+
 int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	const struct hv_notify *notify, void **memory, uint32_t *refs)
 {
@@ -266,6 +280,7 @@ int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	else
 		pages = xengntshr_share_pages(xen->gntshr, domid, (int)count, refs, writable);
 	if (pages) {
+		not_for_children(pages, count);
 		*memory = pages;
 		return 0;
 	}
@@ -429,7 +444,7 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 	if (r < 0)
 		refs_remove(fd, count, index);
 	else
-		*memory = pages;
+		not_for_children(*memory = pages, count);
 	return r;
 }
 

@@ -41,6 +41,7 @@
 #define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
 #include <uthash.h>
 
+#include "fork.h"
 #include "sivc/ioctl.h"
 #include "xen.h"
 
@@ -657,8 +658,8 @@ int xen_store_open(struct xen_hv *xen)
 	if (r < 0)
 		return no_store(&xen->hv, r);
 	events = store_thread_events_fd(xen->thread);
-	xen->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	xen->epoll = epoll_create1(EPOLL_CLOEXEC);
+	xen->timer = fork_private(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	xen->epoll = fork_private(epoll_create1(EPOLL_CLOEXEC));
 	if (events < 0 || xen->timer < 0 || xen->epoll < 0 || epoll_add(xen->epoll, events) < 0 ||
 		epoll_add(xen->epoll, store_thread_late_fd(xen->thread)) < 0 ||
 		epoll_add(xen->epoll, xen->timer) < 0) {
@@ -670,10 +671,8 @@ int xen_store_open(struct xen_hv *xen)
 
 void xen_store_close(struct xen_hv *xen)
 {
-	if (xen->epoll >= 0)
-		close(xen->epoll);
-	if (xen->timer >= 0)
-		close(xen->timer);
+	fork_close(xen->epoll);
+	fork_close(xen->timer);
 	store_thread_close(xen->thread);
 }
 

@@ -31,6 +31,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "fork.h"
 #include "lock.h"
 #include "xen.h"
 
@@ -93,6 +94,7 @@ static int take_endpoint(const struct hv *hv, const char *endpoint, pid_t *holde
 static void lock_free(struct xen_lock *lock)
 {
 	LIST_REMOVE(lock, link);
+	fork_remove(lock->fd);
 	lock_release(lock->fd);
 	free(lock);
 }
@@ -106,7 +108,9 @@ static int xen_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 
 	if (!lock)
 		return -ENOMEM;
-	r = take_endpoint(hv, endpoint, holder);
+	fork_hold();
+	r = fork_private(take_endpoint(hv, endpoint, holder));
+	fork_release();
 	if (r < 0) {
 		free(lock);
 		return r;
