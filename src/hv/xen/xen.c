@@ -87,7 +87,9 @@ static int take_endpoint(const struct hv *hv, const char *endpoint, pid_t *holde
 	lock = lock_take(name, holder);
 	if (lock < 0 && lock != -EBUSY)
 		hv_log(hv, LOG_ERR, "cannot lock " LOCK_DIR "/%s: %s%s", name, strerror(-lock),
-			lock == -EACCES ? "; run as root, or as a user who may write there" : "");
+			lock == -EACCES  ? "; run as root, or as a user who may write there"
+			: lock == -EPERM ? "; it is another user's: remove it"
+					 : "");
 	return lock;
 }
 
