@@ -231,7 +231,7 @@ step_tsan() {
 # In the place of sivcfs is a script that runs it under valgrind.  That makes system calls which the
 # filter forbids; and how often a process runs (promise.bats) is no question there.
 #
-# sivcfs goes on after a fault that its handler has mended (guard.c).  For that valgrind must have all
+# sivcfs goes on after a fault that its handler has mended (sigbus.c).  For that valgrind must have all
 # registers right at each access to memory, which is an option of it; and 3.19 has the stack pointer
 # wrong in a function whose call it has followed while translating, so it must not follow any.
 step_valgrind() {

@@ -53,6 +53,7 @@ struct hv_ops {
 struct hv {
 	const struct hv_ops *ops;
 	const char *backend;
+	pid_t pid;        /* of the process that opened it; set by hv_open */
 	uint16_t domid;   /* set by the implementation's open */
 	bool parallel;    /* the same */
 	atomic_bool lost; /* hv_lost(); set by the implementation, in a signal handler too */

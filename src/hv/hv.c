@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "backend.h"
 #include "sivc/ioctl.h"
@@ -71,7 +72,7 @@ static int open_local(const struct hv_config *config, struct hv *base, struct hv
 	return hv_local_open(config, base, hv);
 }
 
-int hv_open(const struct hv_config *config, struct hv **hv)
+static int open_backend(const struct hv_config *config, struct hv **hv)
 {
 	struct hv base = {.log = config->log, .log_data = config->log_data};
 	const char *backend = config->backend ? config->backend : "";
@@ -89,9 +90,18 @@ int hv_open(const struct hv_config *config, struct hv **hv)
 	return -EINVAL;
 }
 
+int hv_open(const struct hv_config *config, struct hv **hv)
+{
+	int r = open_backend(config, hv);
+
+	if (r == 0)
+		(*hv)->pid = getpid();
+	return r;
+}
+
 void hv_close(struct hv *hv)
 {
-	if (hv)
+	if (hv && hv->pid == getpid())
 		hv->ops->close(hv);
 }
 

@@ -6,7 +6,7 @@
  * them, event channels, a store with a node a peer, watches, and names of domains.  Everything
  * above it is the same code on every hypervisor; nothing above it knows which one it is.
  *
- * Two implementations: xen*.c (libxengnttab, libxenevtchn, libxenstore) and local*.c (domains are
+ * Two implementations: xen/ (libxengnttab, libxenevtchn, libxenstore) and local/ (domains are
  * processes, and a directory is the hypervisor).
  *
  * The adversary is the other domain.  Whatever a function here returns from another domain (a
@@ -46,7 +46,10 @@ struct hv_config {
 
 /*
  * -EINVAL: a config that the backend cannot have.  -ENOSYS: backend not compiled in.
- * Opened after the last fork: no handle here survives one.
+ *
+ * A child that this process forks has no part in it: what the process has opened ends with it,
+ * whether the child lives on or not.  In the child every call fails or does nothing, also
+ * hv_close(), which leaves the memory; and it may not touch the pages.
  */
 int hv_open(const struct hv_config *config, struct hv **hv);
 void hv_close(struct hv *hv); /* NULL is fine; everything made from it must be freed before */

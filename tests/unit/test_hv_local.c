@@ -175,8 +175,11 @@ static int ready_and_wait(int fd)
 		pause();
 }
 
+/* Never -1, which would be everybody. */
 static void kill_child(pid_t pid)
 {
+	if (pid <= 0)
+		return;
 	kill(pid, SIGKILL);
 	status_of(pid);
 }

@@ -4,10 +4,18 @@
  */
 #include "lock.h"
 
+#include <fcntl.h>
+
 /* Of this test: below a new directory, which is the current one. */
 #undef LOCK_DIR
 #define LOCK_DIR "locks"
+
+/* Between opening the file and locking it. */
+static void (*before_locking)(void);
+
+#define fcntl(...) (before_locking ? before_locking() : (void)0, (fcntl)(__VA_ARGS__))
 #include "../../src/hv/lock.c"
+#undef fcntl
 
 #include <signal.h>
 #include <string.h>
@@ -92,6 +100,48 @@ static void test_planted(void)
 	is(planted(), 0, "a file that is not there is made");
 }
 
+static int files_taken;
+
+/* Somebody takes the file away, and puts another one there. */
+static void take_away(void)
+{
+	unlink(PATH);
+	close(open(PATH, O_CREAT | O_WRONLY, LOCK_MODE));
+	if (++files_taken == 1)
+		before_locking = NULL;
+}
+
+static void test_taken_away(void)
+{
+	pid_t holder;
+	int lock, other;
+
+	files_taken = 0;
+	before_locking = take_away;
+	lock = lock_take(NAME, &holder);
+	ok(lock >= 0 && files_taken == 1, "a file that was taken away before it was locked");
+	other = lock_take(NAME, &holder);
+	is(other, -EBUSY, "is not what is locked: a second process does not get the lock");
+	lock_release(other);
+	lock_release(lock);
+	files_taken = 1;
+	before_locking = take_away;
+	is(lock_take(NAME, &holder), -ESTALE, "one that is taken away all the time is an error");
+	before_locking = NULL;
+	unlink(PATH);
+}
+
+static void test_others_file(void)
+{
+	if (geteuid() != 0) {
+		skip("a file of another user", "not root");
+		return;
+	}
+	close(open(PATH, O_CREAT | O_WRONLY, LOCK_MODE));
+	is(chown(PATH, NOBODY, NOBODY), 0, "in the place of the lock is a file of another user");
+	is(planted(), -EPERM, "that is refused");
+}
+
 /* A lock for reading is enough to keep those out who want to write. */
 static int keep_out(void)
 {
@@ -131,6 +181,8 @@ int main(void)
 	test_one_holder();
 	test_kill();
 	test_planted();
+	test_taken_away();
+	test_others_file();
 	test_other_users();
 	unlink(PATH);
 	unlink("precious");

@@ -41,8 +41,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include "fork.h"
 #include "local.h"
+#include "sigbus.h"
 #include "sivc/ioctl.h"
 
 #define DIR_TRIES 16 /* each is lost only to a process that ended in that very moment */
@@ -164,7 +165,7 @@ static int open_dir(struct local *local, const char *given)
 		return -ENOMEM;
 	if (mkdir(local->dir, S_IRWXU) && errno != EEXIST)
 		return local_fail(local, -errno, "cannot make the directory %s", local->dir);
-	local->dir_fd = local_open_dir(AT_FDCWD, local->dir);
+	local->dir_fd = fork_private(local_open_dir(AT_FDCWD, local->dir));
 	if (local->dir_fd < 0)
 		return local_fail(
 			local, local->dir_fd, "cannot open %s as a directory", local->dir);
@@ -179,13 +180,13 @@ static int take_instance(struct local *local, uint32_t instance)
 
 	snprintf(name, sizeof name, "%" PRIu32, instance);
 	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++) {
-		local->instance_fd = local_make_dir(local, local->domain_fd, name);
+		local->instance_fd = fork_private(local_make_dir(local, local->domain_fd, name));
 		if (local->instance_fd < 0)
 			return local->instance_fd;
 		error = local->lock_fd = local_lock(local->instance_fd, NULL);
 		if (error >= 0)
 			break;
-		close(local->instance_fd);
+		fork_close(local->instance_fd);
 		local->instance_fd = -1;
 	}
 	if (error < 0)
@@ -201,14 +202,14 @@ static int take_domain(struct local *local)
 	int error = -EBUSY;
 
 	snprintf(name, sizeof name, "%u", local->hv.domid);
-	local->domain_fd = local_make_dir(local, local->dir_fd, name);
+	local->domain_fd = fork_private(local_make_dir(local, local->dir_fd, name));
 	if (local->domain_fd < 0)
 		return local->domain_fd;
 	for (uint32_t i = 0; error == -EBUSY && i < LOCAL_INSTANCES; i++)
 		error = take_instance(local, i);
 	if (error) {
 		unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody is there */
-		close(local->domain_fd);
+		fork_close(local->domain_fd);
 		local->domain_fd = -1;
 	}
 	return error;
@@ -233,10 +234,12 @@ static int take_place(struct local *local)
 
 static int open_place(struct local *local, const struct hv_config *config)
 {
-	int error = guard_install();
+	int error = fork_init();
 
+	if (!error)
+		error = sigbus_install();
 	if (error)
-		return local_fail(local, error, "cannot handle SIGBUS");
+		return local_fail(local, error, "cannot handle SIGBUS or fork");
 	error = local_watching_init(local);
 	if (error)
 		return local_fail(local, error, "cannot watch");
@@ -299,7 +302,7 @@ static int sweep_instance(void *data, const char *name)
 		local_remove_entries(local, instance);
 		local_clear(fd);
 		local_remove_locked(local->domain_fd, name, fd);
-		close(lock);
+		fork_close(lock);
 	}
 	close(fd);
 	return 0;
@@ -319,17 +322,11 @@ static void leave_place(struct local *local)
 	if (local->lock_fd < 0)
 		return;
 	local_clear(local->instance_fd);
-	close(local->lock_fd);
+	fork_close(local->lock_fd);
 	local_sweep_endpoints(local);
 	local_each(local->domain_fd, sweep_instance, local);
 	snprintf(name, sizeof name, "%u", local->hv.domid);
 	unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody else is there */
-}
-
-static void close_if_open(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 static void local_close(struct hv *hv)
@@ -339,11 +336,11 @@ static void local_close(struct hv *hv)
 	local_unserve_all(local);
 	leave_place(local);
 	local_watching_deinit(local);
-	close_if_open(local->alive_fd);
-	close_if_open(local->instance_fd);
-	close_if_open(local->domain_fd);
-	close_if_open(local->spare);
-	close_if_open(local->dir_fd);
+	fork_close(local->alive_fd);
+	fork_close(local->instance_fd);
+	fork_close(local->domain_fd);
+	fork_close(local->spare);
+	fork_close(local->dir_fd);
 	free(local->dir);
 	free(local);
 }

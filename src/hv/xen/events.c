@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen_events.c: event channels, by /dev/xen/evtchn.
+ * events.c: event channels, by /dev/xen/evtchn.
  *
  * A set is one open file of that device.  The kernel masks a port when it puts the port's number
  * into the file's queue, and unmasks it when the number is written back: so a queue holds each port
@@ -28,6 +28,7 @@
 #define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
 #include <uthash.h>
 
+#include "fork.h"
 #include "xen.h"
 
 struct xen_port {
@@ -58,7 +59,8 @@ int xen_events_new(struct hv *hv, struct hv_events **out)
 	events->handle = xenevtchn_open(&xen_of(hv)->logger.vtable, 0);
 	/* Reading must not wait; the library has no way to say so. */
 	if (!events->handle ||
-		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
+		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0 ||
+		fork_add(xenevtchn_fd(events->handle)) < 0) {
 		error = errno;
 		xenevtchn_close(events->handle);
 		free(events);
@@ -104,6 +106,7 @@ void xen_events_free(struct hv_events *base)
 	struct xen_events *events = events_of(base);
 	struct xen_port *port, *next;
 
+	fork_remove(xenevtchn_fd(events->handle));
 	if (!events->ports || forget_lost(events))
 		xenevtchn_close(events->handle);
 	else
@@ -169,11 +172,11 @@ static int no_ports(struct hv *hv)
 {
 	struct xen_hv *xen = xen_of(hv);
 
-	if (!xen->said_no_ports)
+	if (!xen->logged_no_ports)
 		hv_log(hv, LOG_ERR,
 			"this domain has no event channel left: raise max_event_channels= (default "
 			"1023) in its configuration in dom0");
-	xen->said_no_ports = true;
+	xen->logged_no_ports = true;
 	return -ENOSPC;
 }
 

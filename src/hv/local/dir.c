@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_dir.c: directories, FIFOs and locks of the local backend.
+ * dir.c: directories, FIFOs and locks of the local backend.
  *
  * What is in another domain's directory is that domain's word.  So everything is opened a name at a
  * time, relative to a directory that is open already, without following links; never waits
@@ -24,6 +24,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fork.h"
 #include "local.h"
 
 #define LOCK_TRIES 16 /* each is lost only to a process that ended in that very moment */
@@ -71,16 +72,16 @@ int local_fail(const struct local *local, int error, const char *format, ...)
 
 int local_fail_once(struct local *local, int error, const char *what)
 {
-	if (error != local->told) {
+	if (error != local->logged) {
 		local_fail(local, error, "%s in %s", what, local->dir);
-		local->told = error;
+		local->logged = error;
 	}
 	return error;
 }
 
 void local_plenty(struct local *local)
 {
-	local->told = 0;
+	local->logged = 0;
 }
 
 bool local_absent(int error)
@@ -111,7 +112,7 @@ int local_open_dir(int at, const char *name)
 /* `error`, after closing what the failure leaves behind. */
 static int give_up(int fd, int error)
 {
-	close(fd);
+	fork_close(fd);
 	return error;
 }
 
@@ -205,7 +206,7 @@ static int finish(const struct local *local, int at, const char *name, int fd, m
 		return fd;
 	unlinkat(at, name, 0);
 	if (fd >= 0)
-		close(fd);
+		fork_close(fd);
 	return error;
 }
 
@@ -292,9 +293,11 @@ static bool lock_in_place(int at, int fd)
 int local_lock(int at, pid_t *holder)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		int fd = open_lock(at);
-		int error;
+		int error, fd;
 
+		fork_hold();
+		fd = fork_private(open_lock(at));
+		fork_release();
 		if (fd < 0)
 			return fd;
 		error = lock_file(fd);
@@ -303,7 +306,7 @@ int local_lock(int at, pid_t *holder)
 		if (error)
 			return give_up(fd, error);
 		if (!lock_in_place(at, fd)) {
-			close(fd);
+			fork_close(fd);
 			continue;
 		}
 		error = write_pid(fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen_pages.c: sharing pages with another domain, and mapping those it shares, by grants.
+ * pages.c: sharing pages with another domain, and mapping those it shares, by grants.
  *
  * Sharing is /dev/xen/gntalloc: pages of the kernel, zeroed, granted to one domain.  A page that is
  * unshared while the peer maps it stays with the kernel, which looks again at every later call; it
@@ -15,7 +15,7 @@
  * 2 MiB of addresses is zeroes, a thread's stack for instance.  So what is mapped has its 2 MiB to
  * itself; this is why we map it, and not libxengnttab, which cannot be told where.  After a restore
  * there is nothing where the page was: an access is a SIGBUS, after which there are zeros
- * (guard.c).  But gntdev would still clear the byte in it, and as of Linux 6.1 the kernel dies of
+ * (sigbus.c).  But gntdev would still clear the byte in it, and as of Linux 6.1 the kernel dies of
  * that: the notification is taken back before anything else is mapped there.  So a page is looked
  * at before it is unmapped, because it may be gone before anybody knows.
  */
@@ -31,7 +31,8 @@
 #include <unistd.h>
 #include <xen/sys/gntdev.h> /* needs <stdint.h> */
 
-#include "guard.h"
+#include "fork.h"
+#include "sigbus.h"
 #include "xen.h"
 
 #define LIMIT_FILE "/sys/module/xen_gntalloc/parameters/limit"
@@ -40,10 +41,12 @@
 
 int xen_pages_open(struct xen_hv *xen)
 {
-	int r = guard_install();
+	int r = fork_init();
 
+	if (r == 0)
+		r = sigbus_install();
 	if (r < 0) {
-		hv_log(&xen->hv, LOG_ERR, "cannot handle SIGBUS: %s", strerror(-r));
+		hv_log(&xen->hv, LOG_ERR, "cannot handle SIGBUS or fork: %s", strerror(-r));
 		return r;
 	}
 	xen->gntshr = xengntshr_open(&xen->logger.vtable, 0);
@@ -54,11 +57,16 @@ int xen_pages_open(struct xen_hv *xen)
 	xen->gnttab = xengnttab_open(&xen->logger.vtable, 0);
 	if (!xen->gnttab)
 		return xen_no_device(&xen->hv, "/dev/xen/gntdev", "xen-gntdev", errno);
-	return 0;
+	r = fork_add(xengntshr_fd(xen->gntshr));
+	return r < 0 ? r : fork_add(xengnttab_fd(xen->gnttab));
 }
 
 void xen_pages_close(struct xen_hv *xen)
 {
+	if (xen->gnttab)
+		fork_remove(xengnttab_fd(xen->gnttab));
+	if (xen->gntshr)
+		fork_remove(xengntshr_fd(xen->gntshr));
 	xengnttab_close(xen->gnttab);
 	xengntshr_close(xen->gntshr);
 }
@@ -238,9 +246,9 @@ static int no_grants(struct xen_hv *xen)
 {
 	char limit[16];
 
-	if (xen->said_no_grants)
+	if (xen->logged_no_grants)
 		return -ENOSPC;
-	xen->said_no_grants = true;
+	xen->logged_no_grants = true;
 	limit_read(limit);
 	hv_log(&xen->hv, LOG_ERR,
 		"no pages left to share: gntalloc's limit is %s pages, for all programs of this "
@@ -249,6 +257,12 @@ static int no_grants(struct xen_hv *xen)
 		"of this domain's configuration in dom0 must allow as many",
 		*limit ? limit : "1024");
 	return -ENOSPC;
+}
+
+/* A child would keep them, and the peer would not be told of our end. */
+static void not_for_children(void *pages, uint32_t count)
+{
+	madvise(pages, count * PAGE, MADV_DONTFORK);
 }
 
 int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
@@ -266,6 +280,7 @@ int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	else
 		pages = xengntshr_share_pages(xen->gntshr, domid, (int)count, refs, writable);
 	if (pages) {
+		not_for_children(pages, count);
 		*memory = pages;
 		return 0;
 	}
@@ -420,7 +435,7 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 	if (r == 0) {
 		r = notify && notify_set(fd, index, notify) < 0
 			    ? -EINVAL
-			    : guard_add(pages, count * PAGE, on_gone, hv);
+			    : sigbus_add(pages, count * PAGE, on_gone, hv);
 		if (r < 0) {
 			munmap(pages, count * PAGE);
 			place_free(pages, count);
@@ -429,7 +444,7 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 	if (r < 0)
 		refs_remove(fd, count, index);
 	else
-		*memory = pages;
+		not_for_children(*memory = pages, count);
 	return r;
 }
 
@@ -438,7 +453,7 @@ void xen_unmap(struct hv *hv, void *memory, uint32_t count)
 	if (self_unmap(xen_of(hv), memory))
 		return;
 	(void)*(volatile char *)memory; /* is it there? */
-	if (guard_remove(memory))
+	if (sigbus_remove(memory))
 		munmap(memory, count * PAGE); /* zeros */
 	else
 		xengnttab_unmap(xen_of(hv)->gnttab, memory, count);

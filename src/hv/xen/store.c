@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen_store.c: xenstore.  Nodes, watches and names.
+ * store.c: xenstore.  Nodes, watches and names.
  *
  *	/local/domain/R/data/sivc/v1/ENDPOINT/P   R's node for P: owner R, readable by P alone
  *	/local/domain/D/sivc/names/N              dom0's word to D: domain N has this name
@@ -24,7 +24,7 @@
  * A watch's token is a number that we give once.  An event with a token that no watch has is one
  * that was under way when its watch was freed.  (libxenstore could filter those, but leaks them.)
  *
- * Whatever is asked here has an answer within a limit, or is an error (xen_ask.c).
+ * Whatever is asked here has an answer within a limit, or is an error (store_thread.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +41,7 @@
 #define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
 #include <uthash.h>
 
+#include "fork.h"
 #include "sivc/ioctl.h"
 #include "xen.h"
 
@@ -69,15 +70,15 @@ struct xen_watch {
 	uint64_t period_start; /* ms, CLOCK_MONOTONIC */
 	unsigned int events;   /* since period_start */
 	bool muted;            /* is not set in xenstore; the timer runs */
-	bool said;
+	bool logged;
 };
 
-/* `said`: has it been said before?  Returns whether it should be said now. */
-static bool say_once(bool *said)
+/* Whether something is to be logged that is logged once: not if *logged is set.  Sets it. */
+static bool log_once(bool *logged)
 {
-	bool first = !*said;
+	bool first = !*logged;
 
-	*said = true;
+	*logged = true;
 	return first;
 }
 
@@ -108,7 +109,7 @@ static int store_failed(struct xen_hv *xen, const char *path, int error)
 	case -ENOSPC:
 	case -E2BIG:
 	case -EDQUOT:
-		if (say_once(&xen->said_no_nodes))
+		if (log_once(&xen->logged_no_nodes))
 			hv_log(&xen->hv, LOG_ERR,
 				"xenstore has no room for %s: a domain may have 1000 nodes, and an "
 				"endpoint 2048 bytes of their names, unless xenstored in dom0 was "
@@ -118,7 +119,7 @@ static int store_failed(struct xen_hv *xen, const char *path, int error)
 	case -EBADF:
 	case -EPIPE:
 	case -EIO:
-		if (say_once(&xen->said_store_lost))
+		if (log_once(&xen->logged_store_lost))
 			hv_log(&xen->hv, LOG_ERR,
 				"the connection to xenstore is lost: is xenstored running in dom0? "
 				"Start this program again");
@@ -154,10 +155,10 @@ static int node_path(
 static int directory_create(struct xen_hv *xen, const char *path)
 {
 	struct xs_permissions nobody = {.id = xen->hv.domid, .perms = XS_PERM_NONE};
-	int r = xen_ask_mkdir(xen->ask, path);
+	int r = store_thread_mkdir(xen->thread, path);
 
 	if (r == 0)
-		r = xen_ask_permit(xen->ask, path, &nobody, 1);
+		r = store_thread_permit(xen->thread, path, &nobody, 1);
 	return r < 0 ? store_failed(xen, path, r) : 0;
 }
 
@@ -176,7 +177,7 @@ int xen_endpoint_create(struct xen_hv *xen, const char *endpoint)
 	r = endpoint_path(xen, endpoint, path);
 	if (r < 0)
 		return r;
-	xen_ask_remove(xen->ask, path); /* fails if there is none */
+	store_thread_remove(xen->thread, path); /* fails if there is none */
 	return directory_create(xen, path);
 }
 
@@ -185,7 +186,7 @@ void xen_endpoint_remove(struct xen_hv *xen, const char *endpoint)
 	char path[XEN_PATH_SIZE];
 
 	if (endpoint_path(xen, endpoint, path) == 0)
-		xen_ask_remove(xen->ask, path);
+		store_thread_remove(xen->thread, path);
 }
 
 /* It does, as long as xenstore does not say that it does not. */
@@ -197,7 +198,7 @@ bool xen_endpoint_exists(struct xen_hv *xen, const char *endpoint)
 
 	if (r < 0)
 		return false;
-	r = xen_ask_read(xen->ask, path, &text, &length);
+	r = store_thread_read(xen->thread, path, &text, &length);
 	if (r == 0)
 		free(text);
 	return r != -ENOENT && r != -EACCES;
@@ -215,13 +216,13 @@ int xen_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const c
 
 	if (r < 0)
 		return r;
-	r = xen_ask_write(xen->ask, path, value);
+	r = store_thread_write(xen->thread, path, value);
 	if (r < 0)
 		return store_failed(xen, path, r);
-	r = xen_ask_permit(xen->ask, path, reader_only, 2);
+	r = store_thread_permit(xen->thread, path, reader_only, 2);
 	if (r < 0) {
 		r = store_failed(xen, path, r);
-		xen_ask_remove(xen->ask, path);
+		store_thread_remove(xen->thread, path);
 	}
 	return r;
 }
@@ -234,7 +235,7 @@ int xen_node_remove(struct hv *hv, const char *endpoint, uint16_t reader)
 
 	if (r < 0)
 		return r;
-	r = xen_ask_remove(xen->ask, path);
+	r = store_thread_remove(xen->thread, path);
 	return r < 0 && r != -ENOENT ? store_failed(xen, path, r) : 0;
 }
 
@@ -251,7 +252,7 @@ int xen_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *val
 
 	if (r < 0)
 		return r;
-	r = xen_ask_read(xen->ask, path, &text, &length);
+	r = store_thread_read(xen->thread, path, &text, &length);
 	if (r == -ENOENT || r == -EACCES)
 		return -ENOENT;
 	if (r < 0)
@@ -293,12 +294,12 @@ static int watch_set(struct xen_hv *xen, const struct xen_watch *watch)
 	int r;
 
 	token_format(watch->token, token);
-	r = xen_ask_watch(xen->ask, watch->path, token);
+	r = store_thread_watch(xen->thread, watch->path, token);
 	if (r == 0)
 		return 0;
 	if (r != -E2BIG && r != -ENOSPC)
 		return store_failed(xen, watch->path, r);
-	if (say_once(&xen->said_no_watches))
+	if (log_once(&xen->logged_no_watches))
 		hv_log(&xen->hv, LOG_ERR,
 			"xenstore allows no watch of %s: a domain may have 128, those of its "
 			"kernel included, unless xenstored in dom0 was started with another "
@@ -312,7 +313,7 @@ static void watch_unset(struct xen_hv *xen, const struct xen_watch *watch)
 	char token[24];
 
 	token_format(watch->token, token);
-	xen_ask_unwatch(xen->ask, watch->path, token);
+	store_thread_unwatch(xen->thread, watch->path, token);
 }
 
 static int watch_new(
@@ -399,7 +400,7 @@ static void timer_start(struct xen_hv *xen)
 /* Takes it away until the timer runs out. */
 static void watch_mute(struct xen_hv *xen, struct xen_watch *watch)
 {
-	if (say_once(&watch->said))
+	if (log_once(&watch->logged))
 		hv_log(&xen->hv, LOG_WARNING,
 			"%s changes more than %d times a second: looking at it once a second",
 			watch->path, WATCH_BURST);
@@ -428,7 +429,7 @@ static void unmute_all(struct xen_hv *xen)
 static void collect(struct xen_hv *xen)
 {
 	for (int i = 0; i < SIVC_HV_BATCH; i++) {
-		char **event = xen_ask_event(xen->ask);
+		char **event = store_thread_event(xen->thread);
 		struct xen_watch *watch;
 
 		if (!event)
@@ -472,9 +473,9 @@ static void call_ready(struct xen_hv *xen)
 /* What the request has done that nobody waited for is not known: all is to be made anew. */
 static bool is_late(struct xen_hv *xen)
 {
-	if (!xen_ask_late(xen->ask))
+	if (!store_thread_late(xen->thread))
 		return false;
-	if (say_once(&xen->said_late))
+	if (log_once(&xen->logged_late))
 		hv_log(&xen->hv, LOG_NOTICE,
 			"the request that xenstore did not answer in time has ended: connecting "
 			"to it again");
@@ -514,7 +515,7 @@ static int name_read(struct xen_hv *xen, const char *entry, struct hv_name *name
 	if (!parse_domid(entry, &name->domid))
 		return 0;
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR "/%u", xen->hv.domid, name->domid);
-	r = xen_ask_read(xen->ask, path, &text, &length);
+	r = store_thread_read(xen->thread, path, &text, &length);
 	if (r == -ENOENT || r == -EACCES)
 		return 0;
 	if (r < 0)
@@ -551,7 +552,7 @@ int xen_names(struct hv *hv, struct hv_name **out)
 	int n;
 
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
-	n = xen_ask_list(xen->ask, path, &entries, &count);
+	n = store_thread_list(xen->thread, path, &entries, &count);
 	if (n < 0 && n != -ENOENT && n != -EACCES)
 		return store_failed(xen, path, n);
 	n = 0;
@@ -594,11 +595,11 @@ int xen_domains(struct hv *hv, uint16_t **out)
  * Opening and closing.
  */
 
-int xen_store_domid(struct xen_ask *ask, uint16_t *domid)
+int xen_store_domid(struct store_thread *thread, uint16_t *domid)
 {
 	unsigned int length;
 	char *text;
-	int r = xen_ask_read(ask, XEN_DOMID_NODE, &text, &length);
+	int r = store_thread_read(thread, XEN_DOMID_NODE, &text, &length);
 
 	if (r < 0)
 		return r;
@@ -651,16 +652,16 @@ int xen_store_open(struct xen_hv *xen)
 {
 	int r, events;
 
-	r = xen_ask_open(&xen->hv, xen->store_limit, &xen->ask);
+	r = store_thread_open(&xen->hv, xen->store_limit, &xen->thread);
 	if (r == 0)
-		r = xen_store_domid(xen->ask, &xen->hv.domid);
+		r = xen_store_domid(xen->thread, &xen->hv.domid);
 	if (r < 0)
 		return no_store(&xen->hv, r);
-	events = xen_ask_events_fd(xen->ask);
-	xen->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	xen->epoll = epoll_create1(EPOLL_CLOEXEC);
+	events = store_thread_events_fd(xen->thread);
+	xen->timer = fork_private(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	xen->epoll = fork_private(epoll_create1(EPOLL_CLOEXEC));
 	if (events < 0 || xen->timer < 0 || xen->epoll < 0 || epoll_add(xen->epoll, events) < 0 ||
-		epoll_add(xen->epoll, xen_ask_late_fd(xen->ask)) < 0 ||
+		epoll_add(xen->epoll, store_thread_late_fd(xen->thread)) < 0 ||
 		epoll_add(xen->epoll, xen->timer) < 0) {
 		r = events < 0 ? events : -errno;
 		hv_log(&xen->hv, LOG_ERR, "cannot watch xenstore: %s", strerror(-r));
@@ -670,24 +671,22 @@ int xen_store_open(struct xen_hv *xen)
 
 void xen_store_close(struct xen_hv *xen)
 {
-	if (xen->epoll >= 0)
-		close(xen->epoll);
-	if (xen->timer >= 0)
-		close(xen->timer);
-	xen_ask_close(xen->ask);
+	fork_close(xen->epoll);
+	fork_close(xen->timer);
+	store_thread_close(xen->thread);
 }
 
 bool hv_xen_present(const struct hv *hv)
 {
-	struct xen_ask *ask = NULL;
+	struct store_thread *thread = NULL;
 	uint16_t domid;
 	int r;
 
 	if (access("/dev/xen", F_OK) < 0 && access("/proc/xen", F_OK) < 0)
 		return false;
-	r = xen_ask_open(hv, XEN_STORE_LIMIT_MS, &ask);
+	r = store_thread_open(hv, XEN_STORE_LIMIT_MS, &thread);
 	if (r == 0)
-		r = xen_store_domid(ask, &domid);
-	xen_ask_close(ask);
+		r = xen_store_domid(thread, &domid);
+	store_thread_close(thread);
 	return r == 0 || r == -ETIMEDOUT;
 }

@@ -9,14 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include "sigbus.h"
 #include "tap.h"
 
 #define PAGE  4096
 #define PAGES 4
 #define SIZE  (PAGES * PAGE)
 
-/* What a function of guard_add was given. */
+/* What a function of sigbus_add was given. */
 static struct {
 	int calls;
 	void *memory, *data;
@@ -30,7 +30,7 @@ struct memory {
 
 static struct memory memory_new(void)
 {
-	struct memory m = {.fd = memfd_create("guard", MFD_CLOEXEC)};
+	struct memory m = {.fd = memfd_create("sigbus", MFD_CLOEXEC)};
 
 	if (m.fd < 0 || ftruncate(m.fd, SIZE) < 0)
 		exit(EXIT_FAILURE);
@@ -63,14 +63,14 @@ static void on_gone(void *memory, void *data)
 	munmap(second, PAGE);
 }
 
-static int add(const struct memory *m, guard_fn *gone, void *data)
+static int add(const struct memory *m, sigbus_fn *gone, void *data)
 {
-	return guard_add((void *)(uintptr_t)m->at, SIZE, gone, data);
+	return sigbus_add((void *)(uintptr_t)m->at, SIZE, gone, data);
 }
 
 static bool removed(const struct memory *m)
 {
-	return guard_remove((void *)(uintptr_t)m->at);
+	return sigbus_remove((void *)(uintptr_t)m->at);
 }
 
 static void test_pages(void)
@@ -205,7 +205,7 @@ static void test_before(void)
 	if (child == 0) {
 		theirs = memory_new();
 		signal(SIGBUS, their_handler);
-		guard_install();
+		sigbus_install();
 		shorten(&theirs, 0);
 		_exit(theirs.at[0] == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 	}
@@ -217,7 +217,7 @@ int main(void)
 {
 	signal(SIGBUS, SIG_DFL);
 	test_before();
-	if (!is(guard_install(), 0, "a handler of SIGBUS is installed"))
+	if (!is(sigbus_install(), 0, "a handler of SIGBUS is installed"))
 		return done_testing();
 	test_pages();
 	test_whole();

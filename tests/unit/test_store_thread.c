@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen_ask.c and xen_store.c on a libxenstore that answers when the test lets it: not at all, late,
+ * store_thread.c and store.c on a libxenstore that answers when the test lets it: not at all, late,
  * or at once.  No Xen is needed.
  *
  * A request that nobody lets go on is a hang: the alarm ends the test.
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "xen.h"
+#include "xen/xen.h"
 
 #define LIMIT      500   /* ms: of a request that has no answer; at once is sooner */
 #define LONG       20000 /* ms: of one that has */
@@ -275,45 +275,45 @@ static bool readable(int fd, int ms)
 	return poll(&poll_fd, 1, ms) == 1;
 }
 
-static struct xen_ask *open_ask(unsigned int limit)
+static struct store_thread *open_thread(unsigned int limit)
 {
-	struct xen_ask *ask;
+	struct store_thread *thread;
 
-	if (xen_ask_open(&hv, limit, &ask) < 0)
+	if (store_thread_open(&hv, limit, &thread) < 0)
 		abort();
-	return ask;
+	return thread;
 }
 
 /* One that has given up. */
-static struct xen_ask *stuck_ask(void)
+static struct store_thread *stuck_thread(void)
 {
-	struct xen_ask *ask = open_ask(LIMIT);
+	struct store_thread *thread = open_thread(LIMIT);
 
 	stop();
-	if (xen_ask_mkdir(ask, "path") != -ETIMEDOUT)
+	if (store_thread_mkdir(thread, "path") != -ETIMEDOUT)
 		abort();
-	return ask;
+	return thread;
 }
 
 /* Until all requests that were given up have their answer, and what they held is closed. */
 static void settle(void)
 {
-	struct xen_ask *ask;
+	struct store_thread *thread;
 
 	go_on();
-	while (xen_ask_open(&hv, LONG, &ask) < 0)
+	while (store_thread_open(&hv, LONG, &thread) < 0)
 		sched_yield();
-	xen_ask_close(ask);
+	store_thread_close(thread);
 	pthread_mutex_lock(&xs.lock);
 	while (xs.handles > 0)
 		pthread_cond_wait(&xs.changed, &xs.lock);
 	pthread_mutex_unlock(&xs.lock);
 }
 
-static void late(struct xen_ask *ask)
+static void late(struct store_thread *thread)
 {
 	go_on();
-	if (!readable(xen_ask_late_fd(ask), LONG))
+	if (!readable(store_thread_late_fd(thread), LONG))
 		abort();
 }
 
@@ -322,36 +322,37 @@ static void late(struct xen_ask *ask)
 static void each_is_answered(void)
 {
 	const struct xs_permissions nobody = {.id = 1, .perms = XS_PERM_NONE};
-	struct xen_ask *ask = open_ask(LONG);
+	struct store_thread *thread = open_thread(LONG);
 	unsigned int length = 0, count = 0;
 	char *value = NULL, **entries = NULL;
 
-	ok(xen_ask_read(ask, "path", &value, &length) == 0 && length == 1 &&
+	ok(store_thread_read(thread, "path", &value, &length) == 0 && length == 1 &&
 			strcmp(value, "7") == 0,
 		"a value is read");
-	ok(xen_ask_list(ask, "path", &entries, &count) == 0 && count == 1 &&
+	ok(store_thread_list(thread, "path", &entries, &count) == 0 && count == 1 &&
 			strcmp(entries[0], "9") == 0,
 		"a directory is read");
-	ok(xen_ask_write(ask, "path", "value") == 0 && xen_ask_mkdir(ask, "path") == 0 &&
-			xen_ask_permit(ask, "path", &nobody, 1) == 0 &&
-			xen_ask_remove(ask, "path") == 0 &&
-			xen_ask_watch(ask, "path", "token") == 0 &&
-			xen_ask_unwatch(ask, "path", "token") == 0,
+	ok(store_thread_write(thread, "path", "value") == 0 &&
+			store_thread_mkdir(thread, "path") == 0 &&
+			store_thread_permit(thread, "path", &nobody, 1) == 0 &&
+			store_thread_remove(thread, "path") == 0 &&
+			store_thread_watch(thread, "path", "token") == 0 &&
+			store_thread_unwatch(thread, "path", "token") == 0,
 		"and so is all else that xenstore can be asked");
 	ok(xs.signals_blocked, "by a thread that takes no signals");
 	xs.error = ENOSPC;
-	is(xen_ask_write(ask, "path", "value"), -ENOSPC, "an error is that of libxenstore");
+	is(store_thread_write(thread, "path", "value"), -ENOSPC, "an error is that of libxenstore");
 	xs.error = 0;
 	free(value);
 	free(entries);
-	xen_ask_close(ask);
+	store_thread_close(thread);
 	is(xs.handles, 0, "and when it is closed nothing is left open");
 }
 
 static void time_out(void)
 {
-	struct xen_ask *ask = open_ask(LIMIT);
-	struct xen_ask *other = NULL;
+	struct store_thread *thread = open_thread(LIMIT);
+	struct store_thread *other = NULL;
 	unsigned int before, length;
 	uint64_t start;
 	char *value;
@@ -359,56 +360,58 @@ static void time_out(void)
 	logged = 0;
 	stop();
 	start = now_ms();
-	is(xen_ask_read(ask, "path", &value, &length), -ETIMEDOUT,
+	is(store_thread_read(thread, "path", &value, &length), -ETIMEDOUT,
 		"a request that is not answered ends with an error");
 	ok(now_ms() - start >= LIMIT, "at the limit, and not before");
 	before = requests();
 	start = now_ms();
-	ok(xen_ask_write(ask, "path", "value") == -ETIMEDOUT &&
-			xen_ask_watch(ask, "path", "token") == -ETIMEDOUT,
+	ok(store_thread_write(thread, "path", "value") == -ETIMEDOUT &&
+			store_thread_watch(thread, "path", "token") == -ETIMEDOUT,
 		"those after it fail");
 	ok(now_ms() - start < LIMIT, "at once");
 	is(requests(), before, "and ask xenstore nothing");
 	is(logged, 1, "which is said once");
 	start = now_ms();
-	is(xen_ask_open(&hv, LIMIT, &other), -ETIMEDOUT,
+	is(store_thread_open(&hv, LIMIT, &other), -ETIMEDOUT,
 		"nor is another connection opened as long as there is such a request");
 	ok(now_ms() - start < LIMIT && requests() == before && logged == 1,
 		"at once, and without a word");
-	ok(!xen_ask_late(ask) && !readable(xen_ask_late_fd(ask), 0), "nothing is late yet");
-	late(ask);
-	ok(xen_ask_late(ask), "an answer that comes after all is noticed, by a descriptor");
-	is(xen_ask_write(ask, "path", "value"), -ETIMEDOUT, "and the connection is not used again");
-	is(xen_ask_open(&hv, LONG, &other), 0, "another one can be opened");
-	is(xen_ask_write(other, "path", "value"), 0, "and used");
-	xen_ask_close(ask);
-	xen_ask_close(other);
+	ok(!store_thread_late(thread) && !readable(store_thread_late_fd(thread), 0),
+		"nothing is late yet");
+	late(thread);
+	ok(store_thread_late(thread), "an answer that comes after all is noticed, by a descriptor");
+	is(store_thread_write(thread, "path", "value"), -ETIMEDOUT,
+		"and the connection is not used again");
+	is(store_thread_open(&hv, LONG, &other), 0, "another one can be opened");
+	is(store_thread_write(other, "path", "value"), 0, "and used");
+	store_thread_close(thread);
+	store_thread_close(other);
 	is(xs.handles, 0, "and all of it closed");
 }
 
 static void opening(void)
 {
-	struct xen_ask *ask = NULL;
+	struct store_thread *thread = NULL;
 	uint64_t start = now_ms();
 
 	logged = 0;
 	stop();
-	ok(xen_ask_open(&hv, LIMIT, &ask) == -ETIMEDOUT && !ask,
+	ok(store_thread_open(&hv, LIMIT, &thread) == -ETIMEDOUT && !thread,
 		"opening ends with an error if xenstore cannot even be reached");
 	ok(now_ms() - start >= LIMIT && logged == 1, "at the limit, and says so");
 	settle();
 	ok(true, "and leaves nothing behind when it can");
 	xs.error = EACCES;
-	is(xen_ask_open(&hv, LONG, &ask), -EACCES, "what libxenstore says is passed on");
+	is(store_thread_open(&hv, LONG, &thread), -EACCES, "what libxenstore says is passed on");
 	xs.error = 0;
 }
 
 static void close_while_stuck(void)
 {
-	struct xen_ask *ask = stuck_ask();
+	struct store_thread *thread = stuck_thread();
 	uint64_t start = now_ms();
 
-	xen_ask_close(ask);
+	store_thread_close(thread);
 	ok(now_ms() - start < LIMIT, "closing does not wait for a request that has no answer");
 	is(xs.handles, 1, "its connection stays with that request");
 	settle();
@@ -417,30 +420,30 @@ static void close_while_stuck(void)
 
 static void close_when_late(void)
 {
-	struct xen_ask *ask = stuck_ask();
+	struct store_thread *thread = stuck_thread();
 
-	late(ask);
-	xen_ask_close(ask);
+	late(thread);
+	store_thread_close(thread);
 	is(xs.handles, 0, "closing after a late answer leaves nothing open");
 }
 
 /* In the kernel nothing ends that wait, not even the end of the process. */
 static void no_watch_of_the_dead(void)
 {
-	struct xen_ask *ask = open_ask(LIMIT);
+	struct store_thread *thread = open_thread(LIMIT);
 
 	xs.watches = 0;
 	stop();
-	is(xen_ask_watch(ask, "path", "token"), -ETIMEDOUT, "no watch is set");
+	is(store_thread_watch(thread, "path", "token"), -ETIMEDOUT, "no watch is set");
 	is(xs.watches, 0, "while xenstore does not answer something else");
-	xen_ask_close(ask);
+	store_thread_close(thread);
 	settle();
-	ask = open_ask(LIMIT);
+	thread = open_thread(LIMIT);
 	xs.watches = 0;
 	stop();
-	is(xen_ask_unwatch(ask, "path", "token"), -ETIMEDOUT, "and none is taken away");
+	is(store_thread_unwatch(thread, "path", "token"), -ETIMEDOUT, "and none is taken away");
 	is(xs.watches, 0, "either");
-	xen_ask_close(ask);
+	store_thread_close(thread);
 	settle();
 }
 

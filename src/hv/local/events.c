@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_events.c: event channels.
+ * events.c: event channels.
  *
  * A port is two FIFOs in the directory of the process that allocated it, NUMBER.PEER.in (the peer
  * writes, the owner reads) and NUMBER.PEER.out (the other way).  A byte is an event.  Both sides
@@ -24,6 +24,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "fork.h"
 #include "local.h"
 #include "sivc/wire.h"
 
@@ -68,7 +69,7 @@ int local_events_new(struct hv *hv, struct hv_events **events)
 	if (!set)
 		return -ENOMEM;
 	set->events.hv = hv;
-	set->fd = epoll_create1(EPOLL_CLOEXEC);
+	set->fd = fork_private(epoll_create1(EPOLL_CLOEXEC));
 	if (set->fd < 0) {
 		error = -errno;
 		free(set);
@@ -82,7 +83,7 @@ void local_events_free(struct hv_events *events)
 {
 	struct local_events *set = (struct local_events *)events;
 
-	close(set->fd);
+	fork_close(set->fd);
 	free(set);
 }
 

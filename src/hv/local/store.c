@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_store.c: the store of the local backend: who lives here, and what is published for whom.
+ * store.c: the store of the local backend: who lives here, and what is published for whom.
  *
  * Every process has one FIFO in DIR, its entry: "N.I", or "N.I=NAME" if it has a name.  The process
  * holds it open for writing and never looks at it; that it has a writer means that the process
@@ -23,6 +23,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fork.h"
 #include "local.h"
 #include "sivc/ioctl.h"
 #include "sivc/wire.h"
@@ -144,7 +145,7 @@ static int find_residents(
 	int error;
 
 	*all = (struct residents){.local = local};
-	error = local_census(local, add_resident, all);
+	error = local_snapshot(local, add_resident, all);
 	if (error == -ENODATA)
 		error = local_each(local->dir_fd, look_at_entry, all);
 	if (error) {
@@ -232,15 +233,18 @@ int local_domains(struct hv *hv, uint16_t **domids)
 /* A FIFO with us as its writer, put in place at once and over what was there. */
 static int make_alive(const struct local *local, int at, const char *name)
 {
-	int fd = local_make_fifo(local, local->instance_fd, SCRATCH, ALIVE_MODE);
+	int fd;
 
+	fork_hold();
+	fd = fork_private(local_make_fifo(local, local->instance_fd, SCRATCH, ALIVE_MODE));
+	fork_release();
 	if (fd < 0)
 		return fd;
 	if (renameat(local->instance_fd, SCRATCH, at, name)) {
 		int error = -errno;
 
 		unlinkat(local->instance_fd, SCRATCH, 0);
-		close(fd);
+		fork_close(fd);
 		return error;
 	}
 	return fd;
@@ -339,13 +343,13 @@ static int take_endpoint(struct local *local, struct local_serving *serving, pid
 
 	if (store < 0)
 		return store;
-	serving->dir = local_make_dir(local, store, serving->endpoint);
+	serving->dir = fork_private(local_make_dir(local, store, serving->endpoint));
 	close(store);
 	if (serving->dir < 0)
 		return serving->dir;
 	serving->lock = local_lock(serving->dir, holder);
 	if (serving->lock < 0) {
-		close(serving->dir);
+		fork_close(serving->dir);
 		return serving->lock;
 	}
 	return 0;
@@ -363,10 +367,9 @@ static void leave_endpoint(struct local *local, struct local_serving *serving)
 		close(store);
 	}
 	unlinkat(local->domain_fd, LOCAL_STORE, AT_REMOVEDIR);
-	close(serving->dir);
-	close(serving->lock);
-	if (serving->alive >= 0)
-		close(serving->alive);
+	fork_close(serving->dir);
+	fork_close(serving->lock);
+	fork_close(serving->alive);
 }
 
 static int open_serving(struct local *local, struct local_serving *serving, pid_t *holder)

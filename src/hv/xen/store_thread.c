@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen_ask.c: what is asked of xenstore has an end, whatever xenstored does.
+ * store_thread.c: what is asked of xenstore has an end, whatever xenstored does.
  *
  * libxenstore knows no time limit: when xenstored in dom0 has ended, or has stopped, a request
  * waits for ever, and so would the one thread of whoever uses us.  So a thread of its own makes the
  * requests, one at a time, and the asker waits for the answer no longer than a limit.  That is the
  * only thing that two threads do here: all else, the events of watches included, is the asker's.
  *
- * What is given up is not over.  The request is in struct xen_ask, which belongs to the thread from
- * then on; everything that is asked meanwhile fails at once, so that a dead xenstored costs the
- * limit once.  When the answer comes after all (xenstored was only stopped, or dom0 had no time),
- * it is thrown away.  Nobody knows then what the store looks like (a node that failed to be written
- * may be there), so this connection stays useless, its descriptor becomes readable, and the owner
- * opens another one.
+ * What is given up is not over.  The request is in struct store_thread, which belongs to the thread
+ * from then on; everything that is asked meanwhile fails at once, so that a dead xenstored costs
+ * the limit once.  When the answer comes after all (xenstored was only stopped, or dom0 had no
+ * time), it is thrown away.  Nobody knows then what the store looks like (a node that failed to be
+ * written may be there), so this connection stays useless, its descriptor becomes readable, and the
+ * owner opens another one.
  *
  * Nothing can end a request that waits: xs_close() waits for a mutex that the request holds.  So
  * whoever closes while one is under way leaves everything to the thread, which frees it if there is
@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "xen.h"
+#include "store_thread.h"
 
 #define NSEC_PER_SEC 1000000000L
 
@@ -67,12 +67,12 @@ enum state {
 	LATE,     /* it is, but that is of no use any more */
 };
 
-struct xen_ask {
-	/* Set by xen_ask_open. */
+struct store_thread {
+	/* Set by store_thread_open. */
 	const struct hv *hv; /* for its log; the asker's */
 	unsigned int limit;  /* ms */
 	int fd;              /* readable: LATE */
-	pthread_t thread;
+	pthread_t id;
 
 	/* Under the lock.  Only one of the two ever waits for `changed`. */
 	pthread_mutex_t lock;
@@ -87,7 +87,7 @@ struct xen_ask {
 
 /*
  * Requests of this process that were given up and have no answer yet.  One of the two pieces of
- * state that no struct hv owns (the other one is guard.c's): they outlive the struct hv.
+ * state that no struct hv owns (the other one is sigbus.c's): they outlive the struct hv.
  */
 static atomic_uint given_up;
 
@@ -196,57 +196,57 @@ static int request_unwatch(struct xs_handle **store, struct request *request)
 	return r;
 }
 
-static void ask_free(struct xen_ask *ask)
+static void thread_free(struct store_thread *thread)
 {
-	xs_close(ask->store);
-	if (ask->fd >= 0)
-		close(ask->fd);
-	pthread_cond_destroy(&ask->changed);
-	pthread_mutex_destroy(&ask->lock);
-	free(ask);
+	xs_close(thread->store);
+	if (thread->fd >= 0)
+		close(thread->fd);
+	pthread_cond_destroy(&thread->changed);
+	pthread_mutex_destroy(&thread->lock);
+	free(thread);
 }
 
-static void answered_late(struct xen_ask *ask)
+static void answered_late(struct store_thread *thread)
 {
 	const uint64_t one = 1;
 
-	free(ask->request.answer);
-	ask->request.answer = NULL;
-	ask->state = LATE;
+	free(thread->request.answer);
+	thread->request.answer = NULL;
+	thread->state = LATE;
 	atomic_fetch_sub(&given_up, 1);
-	if (write(ask->fd, &one, sizeof(one)) < 0)
+	if (write(thread->fd, &one, sizeof(one)) < 0)
 		abort(); /* an eventfd that was never written to takes a one */
 }
 
 /* The lock is held before and after. */
-static void answer(struct xen_ask *ask)
+static void answer(struct store_thread *thread)
 {
-	pthread_mutex_unlock(&ask->lock);
+	pthread_mutex_unlock(&thread->lock);
 	errno = 0;
-	ask->request.result = ask->request.fn(&ask->store, &ask->request);
-	pthread_mutex_lock(&ask->lock);
-	if (ask->state == GIVEN_UP)
-		answered_late(ask);
+	thread->request.result = thread->request.fn(&thread->store, &thread->request);
+	pthread_mutex_lock(&thread->lock);
+	if (thread->state == GIVEN_UP)
+		answered_late(thread);
 	else
-		ask->state = ANSWERED;
-	pthread_cond_signal(&ask->changed);
+		thread->state = ANSWERED;
+	pthread_cond_signal(&thread->changed);
 }
 
 static void *run(void *data)
 {
-	struct xen_ask *ask = data;
+	struct store_thread *thread = data;
 	bool orphan;
 
-	pthread_mutex_lock(&ask->lock);
-	while (!ask->closed)
-		if (ask->state == ASKED)
-			answer(ask);
+	pthread_mutex_lock(&thread->lock);
+	while (!thread->closed)
+		if (thread->state == ASKED)
+			answer(thread);
 		else
-			pthread_cond_wait(&ask->changed, &ask->lock);
-	orphan = ask->orphan;
-	pthread_mutex_unlock(&ask->lock);
+			pthread_cond_wait(&thread->changed, &thread->lock);
+	orphan = thread->orphan;
+	pthread_mutex_unlock(&thread->lock);
 	if (orphan)
-		ask_free(ask);
+		thread_free(thread);
 	return NULL;
 }
 
@@ -268,140 +268,143 @@ static struct timespec after(unsigned int ms)
 	return end;
 }
 
-static int give_up(struct xen_ask *ask)
+static int give_up(struct store_thread *thread)
 {
-	ask->state = GIVEN_UP;
+	thread->state = GIVEN_UP;
 	atomic_fetch_add(&given_up, 1);
-	hv_log(ask->hv, LOG_ERR,
+	hv_log(thread->hv, LOG_ERR,
 		"xenstore has not answered for %u ms: is xenstored running in dom0?  Until it "
 		"answers, what has to ask it fails with EIO; messages between domains that are "
 		"linked go on",
-		ask->limit);
+		thread->limit);
 	return -ETIMEDOUT;
 }
 
 /* The request is filled in, and the lock is held. */
-static int wait_for_answer(struct xen_ask *ask)
+static int wait_for_answer(struct store_thread *thread)
 {
-	struct timespec end = after(ask->limit);
+	struct timespec end = after(thread->limit);
 	int error = 0;
 
-	ask->state = ASKED;
-	pthread_cond_signal(&ask->changed);
-	while (ask->state == ASKED && error == 0)
-		error = pthread_cond_timedwait(&ask->changed, &ask->lock, &end);
-	if (ask->state == ASKED)
-		return give_up(ask);
-	ask->state = IDLE;
-	return ask->request.result;
+	thread->state = ASKED;
+	pthread_cond_signal(&thread->changed);
+	while (thread->state == ASKED && error == 0)
+		error = pthread_cond_timedwait(&thread->changed, &thread->lock, &end);
+	if (thread->state == ASKED)
+		return give_up(thread);
+	thread->state = IDLE;
+	return thread->request.result;
 }
 
 /* `filled` has all that the request needs, but for its path and text. */
-static int put(
-	struct xen_ask *ask, const struct request *filled, const char *path, const char *text)
+static int put(struct store_thread *thread, const struct request *filled, const char *path,
+	const char *text)
 {
 	int r = -ETIMEDOUT;
 
 	if (strlen(path) >= XEN_PATH_SIZE || strlen(text) >= TEXT_SIZE)
 		return -E2BIG;
-	pthread_mutex_lock(&ask->lock);
-	if (ask->state == IDLE) {
-		ask->request = *filled;
-		strcpy(ask->request.path, path);
-		strcpy(ask->request.text, text);
-		r = wait_for_answer(ask);
+	pthread_mutex_lock(&thread->lock);
+	if (thread->state == IDLE) {
+		thread->request = *filled;
+		strcpy(thread->request.path, path);
+		strcpy(thread->request.text, text);
+		r = wait_for_answer(thread);
 	}
-	pthread_mutex_unlock(&ask->lock);
+	pthread_mutex_unlock(&thread->lock);
 	return r;
 }
 
-static int ask_plain(struct xen_ask *ask, request_fn *fn, const char *path, const char *text)
+static int put_plain(
+	struct store_thread *thread, request_fn *fn, const char *path, const char *text)
 {
-	return put(ask, &(struct request){.fn = fn}, path, text);
+	return put(thread, &(struct request){.fn = fn}, path, text);
 }
 
-int xen_ask_read(struct xen_ask *ask, const char *path, char **value, unsigned int *length)
+int store_thread_read(
+	struct store_thread *thread, const char *path, char **value, unsigned int *length)
 {
-	int r = ask_plain(ask, request_read, path, "");
+	int r = put_plain(thread, request_read, path, "");
 
 	if (r < 0)
 		return r;
-	*value = ask->request.answer;
-	*length = ask->request.length;
+	*value = thread->request.answer;
+	*length = thread->request.length;
 	return 0;
 }
 
-int xen_ask_list(struct xen_ask *ask, const char *path, char ***entries, unsigned int *count)
+int store_thread_list(
+	struct store_thread *thread, const char *path, char ***entries, unsigned int *count)
 {
-	int r = ask_plain(ask, request_list, path, "");
+	int r = put_plain(thread, request_list, path, "");
 
 	if (r < 0)
 		return r;
-	*entries = ask->request.answer;
-	*count = ask->request.count;
+	*entries = thread->request.answer;
+	*count = thread->request.count;
 	return 0;
 }
 
-int xen_ask_write(struct xen_ask *ask, const char *path, const char *value)
+int store_thread_write(struct store_thread *thread, const char *path, const char *value)
 {
-	return ask_plain(ask, request_write, path, value);
+	return put_plain(thread, request_write, path, value);
 }
 
-int xen_ask_mkdir(struct xen_ask *ask, const char *path)
+int store_thread_mkdir(struct store_thread *thread, const char *path)
 {
-	return ask_plain(ask, request_mkdir, path, "");
+	return put_plain(thread, request_mkdir, path, "");
 }
 
-int xen_ask_permit(struct xen_ask *ask, const char *path, const struct xs_permissions *permissions,
-	unsigned int count)
+int store_thread_permit(struct store_thread *thread, const char *path,
+	const struct xs_permissions *permissions, unsigned int count)
 {
 	struct request filled = {.fn = request_permit, .count = count};
 
 	if (count > PERMISSIONS_MAX)
 		return -E2BIG;
 	memcpy(filled.permissions, permissions, count * sizeof(*permissions));
-	return put(ask, &filled, path, "");
+	return put(thread, &filled, path, "");
 }
 
-int xen_ask_remove(struct xen_ask *ask, const char *path)
+int store_thread_remove(struct store_thread *thread, const char *path)
 {
-	return ask_plain(ask, request_remove, path, "");
+	return put_plain(thread, request_remove, path, "");
 }
 
-int xen_ask_watch(struct xen_ask *ask, const char *path, const char *token)
+int store_thread_watch(struct store_thread *thread, const char *path, const char *token)
 {
-	return ask_plain(ask, request_watch, path, token);
+	return put_plain(thread, request_watch, path, token);
 }
 
-int xen_ask_unwatch(struct xen_ask *ask, const char *path, const char *token)
+int store_thread_unwatch(struct store_thread *thread, const char *path, const char *token)
 {
-	return ask_plain(ask, request_unwatch, path, token);
+	return put_plain(thread, request_unwatch, path, token);
 }
 
-char **xen_ask_event(struct xen_ask *ask)
+char **store_thread_event(struct store_thread *thread)
 {
-	return xs_check_watch(ask->store);
+	return xs_check_watch(thread->store);
 }
 
-int xen_ask_events_fd(struct xen_ask *ask)
+int store_thread_events_fd(struct store_thread *thread)
 {
-	int fd = xs_fileno(ask->store);
+	int fd = xs_fileno(thread->store);
 
 	return fd < 0 ? failed() : fd;
 }
 
-int xen_ask_late_fd(const struct xen_ask *ask)
+int store_thread_late_fd(const struct store_thread *thread)
 {
-	return ask->fd;
+	return thread->fd;
 }
 
-bool xen_ask_late(struct xen_ask *ask)
+bool store_thread_late(struct store_thread *thread)
 {
 	bool late;
 
-	pthread_mutex_lock(&ask->lock);
-	late = ask->state == LATE;
-	pthread_mutex_unlock(&ask->lock);
+	pthread_mutex_lock(&thread->lock);
+	late = thread->state == LATE;
+	pthread_mutex_unlock(&thread->lock);
 	return late;
 }
 
@@ -409,77 +412,77 @@ bool xen_ask_late(struct xen_ask *ask)
  * Opening and closing.
  */
 
-static int init(struct xen_ask *ask)
+static int init(struct store_thread *thread)
 {
 	pthread_condattr_t attr;
 
-	pthread_mutex_init(&ask->lock, NULL);
+	pthread_mutex_init(&thread->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&ask->changed, &attr);
+	pthread_cond_init(&thread->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	ask->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return ask->fd < 0 ? -errno : 0;
+	thread->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return thread->fd < 0 ? -errno : 0;
 }
 
-static int thread_start(struct xen_ask *ask)
+static int thread_start(struct store_thread *thread)
 {
 	sigset_t all, before;
 	int error;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&ask->thread, NULL, run, ask);
+	error = pthread_create(&thread->id, NULL, run, thread);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -error;
 }
 
-int xen_ask_open(const struct hv *hv, unsigned int limit_ms, struct xen_ask **result)
+int store_thread_open(const struct hv *hv, unsigned int limit_ms, struct store_thread **result)
 {
-	struct xen_ask *ask;
+	struct store_thread *thread;
 	int r;
 
 	if (atomic_load(&given_up) > 0)
 		return -ETIMEDOUT;
-	ask = calloc(1, sizeof(*ask));
-	if (!ask)
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
 		return -ENOMEM;
-	ask->hv = hv;
-	ask->limit = limit_ms;
-	r = init(ask);
+	thread->hv = hv;
+	thread->limit = limit_ms;
+	r = init(thread);
 	if (r == 0)
-		r = thread_start(ask);
+		r = thread_start(thread);
 	if (r < 0) {
-		ask_free(ask);
+		thread_free(thread);
 		return r;
 	}
-	r = ask_plain(ask, request_open, "", "");
+	r = put_plain(thread, request_open, "", "");
 	if (r < 0) {
-		xen_ask_close(ask);
+		store_thread_close(thread);
 		return r;
 	}
-	*result = ask;
+	*result = thread;
 	return 0;
 }
 
-void xen_ask_close(struct xen_ask *ask)
+void store_thread_close(struct store_thread *thread)
 {
-	pthread_t thread;
+	pthread_t id;
 	bool orphan;
 
-	if (!ask)
+	if (!thread)
 		return;
-	pthread_mutex_lock(&ask->lock);
-	thread = ask->thread;
-	orphan = ask->state == GIVEN_UP;
-	ask->orphan = orphan;
-	ask->closed = true;
-	pthread_cond_signal(&ask->changed);
-	pthread_mutex_unlock(&ask->lock);
+	pthread_mutex_lock(&thread->lock);
+	id = thread->id;
+	orphan = thread->state == GIVEN_UP;
+	thread->orphan = orphan;
+	thread->closed = true;
+	pthread_cond_signal(&thread->changed);
+	pthread_mutex_unlock(&thread->lock);
 	if (orphan) {
-		pthread_detach(thread); /* and it may have freed all by now */
+		pthread_detach(id); /* and it may have freed all by now */
 		return;
 	}
-	pthread_join(thread, NULL);
-	ask_free(ask);
+	pthread_join(id, NULL);
+	thread_free(thread);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_pages.c: pages shared with a domain.
+ * pages.c: pages shared with a domain.
  *
  * A share of `count` pages is one file of the directory of the process that shares it, mapped by
  * both sides.  Its name says all that a hypervisor would have to know about the grant: the first
@@ -12,7 +12,7 @@
  * lives until the last mapping goes, and its memory is nobody else's before.
  *
  * What a peer's reference leads to is checked before it is mapped (a regular file, long enough);
- * what it does with the file afterwards is guard.c's subject.
+ * what it does with the file afterwards is sigbus.c's subject.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +23,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "guard.h"
 #include "local.h"
+#include "sigbus.h"
 #include "sivc/wire.h"
 
 #define COUNTER_MASK ((UINT32_C(1) << LOCAL_COUNTER) - 1)
@@ -87,7 +87,7 @@ static int map_file(int fd, size_t length, bool writable, void **memory)
 
 	if (mapped == MAP_FAILED)
 		return -errno;
-	error = guard_add(mapped, length, NULL, NULL);
+	error = sigbus_add(mapped, length, NULL, NULL);
 	if (error) {
 		munmap(mapped, length);
 		return error;
@@ -98,7 +98,7 @@ static int map_file(int fd, size_t length, bool writable, void **memory)
 
 static void unmap_file(struct local *local, void *memory, uint32_t count)
 {
-	if (guard_remove(memory))
+	if (sigbus_remove(memory))
 		hv_log(&local->hv, LOG_WARNING,
 			"backend local: a file of shared memory in %s was truncated while it was "
 			"in "

@@ -2,11 +2,12 @@
 /*
  * xen.c: the backend on real Xen.  Opening and closing, and one process an endpoint.
  *
- * Everything goes through Xen's own libraries: libxenstore (xen_store.c), libxenevtchn
- * (xen_events.c) and libxengnttab (xen_pages.c).  A struct xen_hv holds one handle of each, but for
+ * Everything goes through Xen's own libraries: libxenstore (store.c), libxenevtchn
+ * (events.c) and libxengnttab (pages.c).  A struct xen_hv holds one handle of each, but for
  * event channels, where each set has its own.  None of them survives a fork.  What is asked of
- * xenstore is asked by a thread of ours (xen_ask.c), and libxenstore starts one as soon as there is
- * a watch.  Both have all signals blocked, and neither calls anything of ours but in xen_ask.c.
+ * xenstore is asked by a thread of ours (store_thread.c), and libxenstore starts one as soon as
+ * there is a watch.  Both have all signals blocked, and neither calls anything of ours but in
+ * store_thread.c.
  *
  * Who is trusted: Xen, dom0 (xenstored runs there) and the kernel of this domain.  Another domain
  * can write its own nodes, its own pages and what it was given for writing, and signal its event
@@ -19,7 +20,7 @@
  * watch, or a page of another domain that is no longer there, whichever is first (hv_lost); all
  * that is left to do then is to free everything, close, and open again.  Linux does not expect that
  * of a program that uses event channels and mapped grants, and fails an assertion in the kernel
- * when they are freed: xen_events.c and xen_pages.c go around that.  A page that was shared is
+ * when they are freed: events.c and pages.c go around that.  A page that was shared is
  * still there, for us.
  */
 #include <errno.h>
@@ -30,6 +31,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "fork.h"
 #include "lock.h"
 #include "xen.h"
 
@@ -85,13 +87,16 @@ static int take_endpoint(const struct hv *hv, const char *endpoint, pid_t *holde
 	lock = lock_take(name, holder);
 	if (lock < 0 && lock != -EBUSY)
 		hv_log(hv, LOG_ERR, "cannot lock " LOCK_DIR "/%s: %s%s", name, strerror(-lock),
-			lock == -EACCES ? "; run as root, or as a user who may write there" : "");
+			lock == -EACCES  ? "; run as root, or as a user who may write there"
+			: lock == -EPERM ? "; it is another user's: remove it"
+					 : "");
 	return lock;
 }
 
 static void lock_free(struct xen_lock *lock)
 {
 	LIST_REMOVE(lock, link);
+	fork_remove(lock->fd);
 	lock_release(lock->fd);
 	free(lock);
 }
@@ -105,7 +110,9 @@ static int xen_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 
 	if (!lock)
 		return -ENOMEM;
-	r = take_endpoint(hv, endpoint, holder);
+	fork_hold();
+	r = fork_private(take_endpoint(hv, endpoint, holder));
+	fork_release();
 	if (r < 0) {
 		free(lock);
 		return r;
@@ -146,7 +153,7 @@ static bool was_restored(struct xen_hv *xen)
 	struct xen_lock *lock;
 	uint16_t domid;
 
-	if (xen_store_domid(xen->ask, &domid) < 0)
+	if (xen_store_domid(xen->thread, &domid) < 0)
 		return false;
 	if (domid != xen->hv.domid)
 		return true;

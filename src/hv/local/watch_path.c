@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_look.c: where a watch stands.
+ * watch_path.c: where a watch stands.
  *
  * A watch of a node has a path below DIR: N, v1, ENDPOINT.  Its directory may not be there yet, and
  * may go and come back.  So two directories are watched with inotify: the deepest that exists, for
@@ -8,7 +8,7 @@
  * while anybody has it open says nothing itself before it is closed; its parent does.)  Each is
  * watched before we look for the next one in it, so nothing is missed in between.
  *
- * The path of the census (local_watch.c) is empty: its directory is DIR.
+ * The path of the snapshot (watch.c) is empty: its directory is DIR.
  *
  * inotify does not see a process end.  So a watch also has the FIFOs of the processes that matter
  * to it open for reading (its lives); epoll reports the hang-up when the last writer goes, however
@@ -25,62 +25,67 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "local_watch.h"
+#include "fork.h"
+#include "watch.h"
 
 #define CHANGES (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
 
 /* Lives. */
 
-void local_drop_life(struct local_life *life)
+void local_drop_liveness(struct local_liveness *liveness)
 {
-	HASH_DEL(life->watch->lives, life);
-	close(life->fd); /* which takes it out of the epoll set */
-	free(life);
+	HASH_DEL(liveness->watch->lives, liveness);
+	/* A child of ours may have a copy of it: to close it does not take it out of the set. */
+	epoll_ctl(local_watch_local(liveness->watch)->watching.changes, EPOLL_CTL_DEL, liveness->fd,
+		NULL);
+	close(liveness->fd);
+	free(liveness);
 }
 
-void local_drop_lives(struct local_watch *watch)
+void local_drop_all_liveness(struct local_watch *watch)
 {
-	struct local_life *life, *next;
+	struct local_liveness *liveness, *next;
 
-	HASH_ITER (hh, watch->lives, life, next) {
-		local_drop_life(life);
+	HASH_ITER (hh, watch->lives, liveness, next) {
+		local_drop_liveness(liveness);
 	}
 }
 
-struct local_life *local_find_life(struct local_watch *watch, const char *name)
+struct local_liveness *local_find_liveness(struct local_watch *watch, const char *name)
 {
-	struct local_life *life;
+	struct local_liveness *liveness;
 
-	HASH_FIND_STR(watch->lives, name, life);
-	return life;
+	HASH_FIND_STR(watch->lives, name, liveness);
+	return liveness;
 }
 
 /* Takes over `fd`. */
-static int add_life(struct local_watch *watch, const char *name, int fd, struct timespec since)
+static int add_liveness(struct local_watch *watch, const char *name, int fd, struct timespec since)
 {
 	/* No events are asked for: the hang-up is always reported. */
 	struct epoll_event event = {.events = 0};
-	struct local_life *life = calloc(1, sizeof *life);
+	struct local_liveness *liveness = calloc(1, sizeof *liveness);
 	int error;
 
-	if (!life) {
+	if (!liveness) {
 		close(fd);
 		return -ENOMEM;
 	}
-	life->watch = watch;
-	life->fd = fd;
-	life->since = since;
-	strcpy(life->name, name); /* fits: names of ours alone come here */
-	event.data.ptr = life;
+	liveness->watch = watch;
+	liveness->fd = fd;
+	liveness->since = since;
+	strcpy(liveness->name, name); /* fits: names of ours alone come here */
+	event.data.ptr = liveness;
 	if (epoll_ctl(local_watch_local(watch)->watching.changes, EPOLL_CTL_ADD, fd, &event)) {
 		error = -errno;
 	} else {
-		HASH_ADD_STR(watch->lives, name, life);
-		error = life->hh.tbl ? 0 : -ENOMEM;
+		HASH_ADD_STR(watch->lives, name, liveness);
+		error = liveness->hh.tbl ? 0 : -ENOMEM;
 	}
 	if (error) {
+		epoll_ctl(local_watch_local(watch)->watching.changes, EPOLL_CTL_DEL, fd, NULL);
 		close(fd);
-		free(life);
+		free(liveness);
 	}
 	return error;
 }
@@ -90,12 +95,12 @@ static int look_for_server(struct local_watch *watch, int at)
 {
 	int fd;
 
-	if (local_find_life(watch, LOCAL_ALIVE))
+	if (local_find_liveness(watch, LOCAL_ALIVE))
 		return 0;
 	fd = local_alive_open(at);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	return add_life(watch, LOCAL_ALIVE, fd, (struct timespec){0});
+	return add_liveness(watch, LOCAL_ALIVE, fd, (struct timespec){0});
 }
 
 static int look_for_entry(void *data, const char *name)
@@ -105,12 +110,12 @@ static int look_for_entry(void *data, const char *name)
 	struct timespec since;
 	int fd;
 
-	if (!local_entry_parse(name, &entry) || local_find_life(watch, name))
+	if (!local_entry_parse(name, &entry) || local_find_liveness(watch, name))
 		return 0;
 	fd = local_entry_open(local_watch_local(watch), name, &since);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	return add_life(watch, name, fd, since);
+	return add_liveness(watch, name, fd, since);
 }
 
 /* Directories. */
@@ -139,12 +144,12 @@ static int open_inotify(struct local *local)
 
 	if (w->inotify >= 0)
 		return 0;
-	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	w->inotify = fork_private(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
 	if (w->inotify < 0)
 		return -errno;
 	if (epoll_ctl(w->changes, EPOLL_CTL_ADD, w->inotify, &event)) {
 		error = -errno;
-		close(w->inotify);
+		fork_close(w->inotify);
 		w->inotify = -1;
 	}
 	return error;
@@ -280,7 +285,7 @@ int local_look(struct local_watch *watch)
 
 void local_look_away(struct local_watch *watch)
 {
-	local_drop_lives(watch);
+	local_drop_all_liveness(watch);
 	for (int i = 0; i <= LOCAL_LEVELS; i++)
 		leave_spot(&watch->spots[i]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_watch.h: a watch of the local backend, between its two files: local_watch.c is told of
- * changes and calls, local_look.c finds out where a watch stands and asks to be told.
+ * watch.h: a watch of the local backend, between its two files: watch.c is told of
+ * changes and calls, watch_path.c finds out where a watch stands and asks to be told.
  */
 #ifndef SIVC_HV_LOCAL_WATCH_H
 #define SIVC_HV_LOCAL_WATCH_H
@@ -30,7 +30,7 @@ struct local_spot {
 };
 
 /* A process that a watch wants to know the end of: a FIFO, open for reading. */
-struct local_life {
+struct local_liveness {
 	struct local_watch *watch;
 	int fd;
 	struct timespec since; /* of an entry */
@@ -42,15 +42,16 @@ struct local_watch {
 	struct hv_watch watch;
 
 	/* What is watched; never changes. */
-	bool names; /* it hangs on the census and has nothing else of what follows but `pending` */
+	bool names; /* it hangs on the snapshot and has nothing else of what follows but `pending`
+		     */
 	uint16_t owner;
-	int depth; /* directories in the path: LOCAL_LEVELS, or 0 for the census */
+	int depth; /* directories in the path: LOCAL_LEVELS, or 0 for the snapshot */
 	char path[LOCAL_LEVELS][LOCAL_NAME_MAX];
 	char node[LOCAL_NAME_MAX]; /* the name of our node */
 
 	/* What stands now. */
 	struct local_spot spots[LOCAL_LEVELS + 1];
-	struct local_life *lives; /* by name */
+	struct local_liveness *lives; /* by name */
 
 	/* What is to be done. */
 	bool pending; /* fires at the next dispatch ... */
@@ -67,14 +68,14 @@ static inline struct local *local_watch_local(const struct local_watch *watch)
 }
 
 /*
- * local_look.c.  local_look: looks where things stand now, so that the next change will be noticed;
+ * watch_path.c.  local_look: looks where things stand now, so that the next change will be noticed;
  * if `moved`, from DIR on.  An error means that changes may go unnoticed: try again.
  */
 int local_look(struct local_watch *watch);
 void local_look_away(struct local_watch *watch); /* as before the first local_look */
 
-struct local_life *local_find_life(struct local_watch *watch, const char *name);
-void local_drop_life(struct local_life *life);
-void local_drop_lives(struct local_watch *watch);
+struct local_liveness *local_find_liveness(struct local_watch *watch, const char *name);
+void local_drop_liveness(struct local_liveness *liveness);
+void local_drop_all_liveness(struct local_watch *watch);
 
 #endif

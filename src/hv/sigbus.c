@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guard.c: memory of others that stays readable although it goes.
+ * sigbus.c: memory of others that stays readable although it goes.
  *
  * In the local backend the owner of a mapped file can make it shorter at any time, and so can
  * whoever has it for writing.  On Xen a page that is mapped stays, unless this domain is saved and
@@ -31,7 +31,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include "sigbus.h"
 
 #define CHUNK_SLOTS 256
 
@@ -39,9 +39,9 @@
 #define SLOT_TAKEN ((uintptr_t)1) /* being filled in; no mapping begins at this address */
 
 struct slot {
-	_Atomic(uintptr_t) start; /* written after the rest */
-	atomic_size_t length;     /* bytes */
-	_Atomic(guard_fn *) gone; /* or NULL */
+	_Atomic(uintptr_t) start;  /* written after the rest */
+	atomic_size_t length;      /* bytes */
+	_Atomic(sigbus_fn *) gone; /* or NULL */
 	_Atomic(void *) data;
 	atomic_bool replaced; /* set by the handler */
 };
@@ -51,7 +51,7 @@ struct guarded {
 	struct slot *slot;
 	uintptr_t start;
 	size_t length;
-	guard_fn *gone;
+	sigbus_fn *gone;
 	void *data;
 };
 
@@ -66,7 +66,7 @@ static struct {
 	size_t page;             /* bytes */
 	int error;               /* of the installation */
 	pthread_once_t once;
-} guard = {.once = PTHREAD_ONCE_INIT};
+} state = {.once = PTHREAD_ONCE_INIT};
 
 static bool slot_read(struct slot *slot, struct guarded *guarded)
 {
@@ -79,7 +79,7 @@ static bool slot_read(struct slot *slot, struct guarded *guarded)
 
 static bool find(uintptr_t address, struct guarded *guarded)
 {
-	for (struct chunk *c = &guard.first; c; c = atomic_load(&c->next))
+	for (struct chunk *c = &state.first; c; c = atomic_load(&c->next))
 		for (size_t i = 0; i < CHUNK_SLOTS; i++)
 			if (slot_read(&c->slots[i], guarded) && address >= guarded->start &&
 				address - guarded->start < guarded->length)
@@ -92,23 +92,23 @@ static void pass_on(int number, siginfo_t *info, void *context)
 {
 	bool sent = info->si_code <= 0; /* by kill(2): there is no fault that could come again */
 
-	if (guard.before.sa_flags & SA_SIGINFO) {
-		guard.before.sa_sigaction(number, info, context);
-	} else if (guard.before.sa_handler == SIG_IGN && sent) {
+	if (state.before.sa_flags & SA_SIGINFO) {
+		state.before.sa_sigaction(number, info, context);
+	} else if (state.before.sa_handler == SIG_IGN && sent) {
 		return;
-	} else if (guard.before.sa_handler == SIG_DFL || guard.before.sa_handler == SIG_IGN) {
+	} else if (state.before.sa_handler == SIG_DFL || state.before.sa_handler == SIG_IGN) {
 		signal(number, SIG_DFL);
 		if (sent)
 			raise(number);
 	} else {
-		guard.before.sa_handler(number);
+		state.before.sa_handler(number);
 	}
 }
 
 static bool replace(const struct guarded *guarded, uintptr_t address)
 {
-	uintptr_t start = address & ~((uintptr_t)guard.page - 1);
-	size_t length = guard.page;
+	uintptr_t start = address & ~((uintptr_t)state.page - 1);
+	size_t length = state.page;
 
 	if (guarded->gone) {
 		start = guarded->start;
@@ -138,16 +138,16 @@ static void install(void)
 {
 	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-	guard.page = (size_t)sysconf(_SC_PAGESIZE);
+	state.page = (size_t)sysconf(_SC_PAGESIZE);
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGBUS, &action, &guard.before))
-		guard.error = -errno;
+	if (sigaction(SIGBUS, &action, &state.before))
+		state.error = -errno;
 }
 
-int guard_install(void)
+int sigbus_install(void)
 {
-	pthread_once(&guard.once, install);
-	return guard.error;
+	pthread_once(&state.once, install);
+	return state.error;
 }
 
 static bool take_slot(struct chunk *chunk, const struct guarded *guarded)
@@ -185,18 +185,18 @@ static struct chunk *next_chunk(struct chunk *chunk)
 	return next;
 }
 
-int guard_add(void *memory, size_t length, guard_fn *gone, void *data)
+int sigbus_add(void *memory, size_t length, sigbus_fn *gone, void *data)
 {
 	const struct guarded guarded = {
 		.start = (uintptr_t)memory, .length = length, .gone = gone, .data = data};
 
-	for (struct chunk *c = &guard.first; c; c = next_chunk(c))
+	for (struct chunk *c = &state.first; c; c = next_chunk(c))
 		if (take_slot(c, &guarded))
 			return 0;
 	return -ENOMEM;
 }
 
-bool guard_remove(void *memory)
+bool sigbus_remove(void *memory)
 {
 	struct guarded guarded;
 	bool replaced;

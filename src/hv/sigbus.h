@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guard.h: mapped memory that stays readable although what is behind it goes.
+ * sigbus.h: mapped memory that stays readable although what is behind it goes.
  */
-#ifndef SIVC_HV_GUARD_H
-#define SIVC_HV_GUARD_H
+#ifndef SIVC_HV_SIGBUS_H
+#define SIVC_HV_SIGBUS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Called where the fault was, in a signal handler, before zeros take the memory's place. */
-typedef void guard_fn(void *memory, void *data);
+typedef void sigbus_fn(void *memory, void *data);
 
 /* 0, or why SIGBUS cannot be handled. */
-int guard_install(void);
+int sigbus_install(void);
 
 /*
  * From now on an access to what is no longer there finds zeros: a page of them where it was if
  * `gone` is NULL, else all of the memory, after `gone` was called.  -ENOMEM.
  */
-int guard_add(void *memory, size_t length, guard_fn *gone, void *data);
-bool guard_remove(void *memory); /* true: zeros are there, or were put into it */
+int sigbus_add(void *memory, size_t length, sigbus_fn *gone, void *data);
+bool sigbus_remove(void *memory); /* true: zeros are there, or were put into it */
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen.h: what the files of the xen backend share.  Private to src/hv/xen*.c.
+ * xen.h: what the files of the xen backend share.  Private to src/hv/xen/.
  *
  *   xen.c         opening and closing, the libraries' log, one process an endpoint
- *   xen_store.c   xenstore: nodes, watches, names
- *   xen_ask.c     requests to xenstore, and what becomes of those that have no answer
- *   xen_events.c  event channels
- *   xen_pages.c   grants: sharing and mapping pages
+ *   store.c   xenstore: nodes, watches, names
+ *   store_thread.c  requests to xenstore, and what becomes of those that have no answer
+ *   events.c  event channels
+ *   pages.c   grants: sharing and mapping pages
  */
 #ifndef SIVC_HV_XEN_H
 #define SIVC_HV_XEN_H
@@ -14,24 +14,13 @@
 #include <sys/queue.h>
 #include <xenevtchn.h>
 #include <xengnttab.h>
-#include <xenstore.h>
 #include <xentoollog.h>
 
 #include "backend.h"
+#include "store_thread.h"
 
-struct xen_ask;
 struct xen_watch;
 struct xen_lock;
-
-/*
- * How long xenstored may take to answer a request.  The longest of 829 requests in the lab, where
- * dom0 is emulated and has other things to do, took 0.16 s; on the other hand it is how long a
- * process does nothing else, once, when xenstored has ended.
- */
-#define XEN_STORE_LIMIT_MS 5000
-
-#define XEN_PATH_SIZE  256 /* a domain's path, a version's, an endpoint's name and a domain id */
-#define XEN_DOMID_NODE "domid" /* relative: below our own directory, whichever that is */
 
 /* What Xen's libraries have to say goes to hv_log(), at LOG_DEBUG: we say what it means. */
 struct xen_logger {
@@ -47,7 +36,7 @@ struct xen_hv {
 
 	/* Set by hv_xen_open. */
 	struct xen_logger logger;
-	struct xen_ask *ask;
+	struct store_thread *thread;
 	unsigned int store_limit; /* ms */
 	xengntshr_handle *gntshr;
 	xengnttab_handle *gnttab;
@@ -56,7 +45,7 @@ struct xen_hv {
 
 	struct hv_watch *restored; /* fires when this domain may have been */
 
-	/* xen_store.c.  A token is given to one watch and never again. */
+	/* store.c.  A token is given to one watch and never again. */
 	uint64_t last_token;
 	struct xen_watch *watches; /* hash by token */
 	struct xen_ready ready;    /* their function is to be called */
@@ -64,18 +53,18 @@ struct xen_hv {
 	/* xen.c: the endpoints that this process serves. */
 	LIST_HEAD(, xen_lock) locks;
 
-	/* xen_pages.c: what we share with ourselves. */
+	/* pages.c: what we share with ourselves. */
 	struct xen_selves self_shared;
 	struct xen_selves self_mapped;
 	uint32_t next_self_ref;
 
-	/* What was said once need not be said again. */
-	bool said_store_lost;
-	bool said_late;
-	bool said_no_nodes;
-	bool said_no_watches;
-	bool said_no_grants;
-	bool said_no_ports;
+	/* What is logged once. */
+	bool logged_store_lost;
+	bool logged_late;
+	bool logged_no_nodes;
+	bool logged_no_watches;
+	bool logged_no_grants;
+	bool logged_no_ports;
 };
 
 static inline struct xen_hv *xen_of(struct hv *hv)
@@ -86,33 +75,9 @@ static inline struct xen_hv *xen_of(struct hv *hv)
 /* Says why a device of /dev/xen could not be opened and what to do.  Returns -error. */
 int xen_no_device(const struct hv *hv, const char *device, const char *module, int error);
 
-/*
- * A connection to xenstore.  No function here takes longer than the limit; each returns 0 or what
- * xenstore or libxenstore fails with, as a negative errno.  -ETIMEDOUT: there was no answer within
- * the limit, which is in the log; or to an earlier request, of whoever in this process if a
- * connection is to be opened.  What is given to the caller is for it to free().
- */
-int xen_ask_open(const struct hv *hv, unsigned int limit_ms, struct xen_ask **ask);
-void xen_ask_close(struct xen_ask *ask); /* NULL is fine; its watches go with it */
-int xen_ask_read(struct xen_ask *ask, const char *path, char **value, unsigned int *length);
-int xen_ask_list(struct xen_ask *ask, const char *path, char ***entries, unsigned int *count);
-int xen_ask_write(struct xen_ask *ask, const char *path, const char *value);
-int xen_ask_mkdir(struct xen_ask *ask, const char *path);
-int xen_ask_permit(struct xen_ask *ask, const char *path, const struct xs_permissions *permissions,
-	unsigned int count);
-int xen_ask_remove(struct xen_ask *ask, const char *path);
-int xen_ask_watch(struct xen_ask *ask, const char *path, const char *token);
-int xen_ask_unwatch(struct xen_ask *ask, const char *path, const char *token);
-char **xen_ask_event(struct xen_ask *ask);  /* of a watch; NULL: none */
-int xen_ask_events_fd(struct xen_ask *ask); /* readable: there may be one */
-/* A request that was given up has been answered: nothing can be asked here any more.  Its
- * descriptor is readable from then on. */
-bool xen_ask_late(struct xen_ask *ask);
-int xen_ask_late_fd(const struct xen_ask *ask);
-
 int xen_store_open(struct xen_hv *xen); /* sets xen->hv.domid */
 void xen_store_close(struct xen_hv *xen);
-int xen_store_domid(struct xen_ask *ask, uint16_t *domid); /* ours, as it is now */
+int xen_store_domid(struct store_thread *thread, uint16_t *domid); /* ours, as it is now */
 int xen_watch_domid(struct xen_hv *xen, hv_watch_fn *fn, void *data, struct hv_watch **watch);
 int xen_fd(const struct hv *hv);
 int xen_dispatch(struct hv *hv);

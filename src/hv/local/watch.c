@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local_watch.c: being told about changes of the store.
+ * watch.c: being told about changes of the store.
  *
- * All watches of the names hang on one, the census, whose path is empty: its directory is DIR, in
- * which every process has its entry.  While there is a census it also answers who lives here
- * (local_census), without a look at the processes that were there before.
+ * All watches of the names hang on one, the snapshot, whose path is empty: its directory is DIR, in
+ * which every process has its entry.  While there is a snapshot it also answers who lives here
+ * (local_snapshot), without a look at the processes that were there before.
  *
  * An event makes a watch pending; pending watches look again where they stand, and then fire.  They
- * keep no history.  What they look at, and why no change is missed, is in local_look.c.
+ * keep no history.  What they look at, and why no change is missed, is in watch_path.c.
  *
  * What another domain can do with its directory is to change it all the time.  The events of one
  * dispatch are one call of a watch, and after WAKES_MAX wake-ups within a window we do not look at
@@ -24,7 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "local_watch.h"
+#include "fork.h"
+#include "watch.h"
 
 #define WINDOW_MS   100   /* in which at most ... */
 #define WAKES_MAX   32    /* ... wake-ups are let through */
@@ -90,20 +91,20 @@ static void set_failed(struct local_watch *watch, bool failed)
 
 static void fail_to_watch(struct local *local, int error)
 {
-	if (error == -EMFILE && local->watching.inotify < 0 && error != local->told)
+	if (error == -EMFILE && local->watching.inotify < 0 && error != local->logged)
 		hv_log(&local->hv, LOG_ERR,
 			"backend local: cannot watch %s: too many processes of this user watch, or "
 			"too many open files; raise fs.inotify.max_user_instances (sysctl) or the "
 			"limit of open files (ulimit -n)",
 			local->dir);
-	else if (error == -ENOSPC && error != local->told)
+	else if (error == -ENOSPC && error != local->logged)
 		hv_log(&local->hv, LOG_ERR,
 			"backend local: cannot watch %s: too many directories are watched; raise "
 			"fs.inotify.max_user_watches (sysctl)",
 			local->dir);
 	else
 		local_fail_once(local, error, "cannot watch");
-	local->told = error;
+	local->logged = error;
 }
 
 static void wake_subscribers(struct local_watching *w)
@@ -131,7 +132,7 @@ static void refresh(struct local_watch *watch)
 		fail_to_watch(local_watch_local(watch), error);
 		w->retry = now_ms() + RETRY_MS;
 	}
-	if (watch == w->census)
+	if (watch == w->snapshot)
 		wake_subscribers(w);
 }
 
@@ -152,18 +153,19 @@ static bool concerns(const struct local_spot *spot, const char *name)
 
 static void spot_changed(struct local_spot *spot, const char *name)
 {
-	struct local_life *life;
+	struct local_liveness *liveness;
 
 	if (!concerns(spot, name))
 		return;
 	if (spot->level < spot->watch->depth) {
-		local_drop_lives(spot->watch);
+		local_drop_all_liveness(spot->watch);
 		look_again(spot->watch, true);
 		return;
 	}
-	life = local_find_life(spot->watch, name);
-	if (life)
-		local_drop_life(life); /* that FIFO has gone, or another one is in its place */
+	liveness = local_find_liveness(spot->watch, name);
+	if (liveness)
+		local_drop_liveness(
+			liveness); /* that FIFO has gone, or another one is in its place */
 	look_again(spot->watch, false);
 }
 
@@ -176,7 +178,7 @@ static void directory_gone(struct local_watching *w, struct local_watched *direc
 	while ((spot = LIST_FIRST(&directory->spots))) {
 		LIST_REMOVE(spot, link);
 		spot->directory = NULL;
-		local_drop_lives(spot->watch);
+		local_drop_all_liveness(spot->watch);
 		look_again(spot->watch, true);
 	}
 	free(directory);
@@ -187,7 +189,7 @@ static void everything_changed(struct local_watching *w)
 	struct local_watch *watch;
 
 	TAILQ_FOREACH (watch, &w->all, link) {
-		local_drop_lives(watch);
+		local_drop_all_liveness(watch);
 		look_again(watch, true);
 	}
 }
@@ -235,14 +237,14 @@ static void collect(struct local_watching *w)
 	bool changed = false;
 
 	for (int i = 0; i < count; i++) {
-		struct local_life *life = events[i].data.ptr;
+		struct local_liveness *liveness = events[i].data.ptr;
 
-		if (!life) {
+		if (!liveness) {
 			changed = true;
 			continue;
 		}
-		look_again(life->watch, false);
-		local_drop_life(life);
+		look_again(liveness->watch, false);
+		local_drop_liveness(liveness);
 	}
 	if (changed)
 		read_events(w);
@@ -302,14 +304,14 @@ static void fire(struct local_watching *w)
 	struct local_watch *watch;
 	size_t count = 0;
 
-	if (w->census)
-		settle(w->census); /* first: others become pending by it */
+	if (w->snapshot)
+		settle(w->snapshot); /* first: others become pending by it */
 	TAILQ_FOREACH (watch, &w->pending, pending_link) {
 		count++;
 	}
 	while (count-- && (watch = TAILQ_FIRST(&w->pending))) {
 		settle(watch);
-		if (watch != w->census)
+		if (watch != w->snapshot)
 			watch->watch.fn(watch->watch.data);
 	}
 }
@@ -426,20 +428,20 @@ int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_wat
 	return 0;
 }
 
-static int need_census(struct hv *hv)
+static int need_snapshot(struct hv *hv)
 {
 	struct local_watching *w = &((struct local *)hv)->watching;
-	struct local_watch *census;
+	struct local_watch *snapshot;
 	int error;
 
-	if (w->census)
+	if (w->snapshot)
 		return 0;
-	census = watch_new(hv, NULL, NULL);
-	if (!census)
+	snapshot = watch_new(hv, NULL, NULL);
+	if (!snapshot)
 		return -ENOMEM;
-	error = watch_start(census);
+	error = watch_start(snapshot);
 	if (!error)
-		w->census = census;
+		w->snapshot = snapshot;
 	return error;
 }
 
@@ -451,7 +453,7 @@ int local_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watc
 
 	if (!names)
 		return -ENOMEM;
-	error = need_census(hv);
+	error = need_snapshot(hv);
 	if (error) {
 		free(names);
 		return error;
@@ -469,27 +471,27 @@ void local_watch_free(struct hv_watch *watch)
 	struct local_watching *w = &local_watch_local(freed)->watching;
 
 	watch_stop(freed);
-	if (w->census && TAILQ_EMPTY(&w->subscribers)) {
-		watch_stop(w->census);
-		w->census = NULL;
+	if (w->snapshot && TAILQ_EMPTY(&w->subscribers)) {
+		watch_stop(w->snapshot);
+		w->snapshot = NULL;
 	}
 }
 
-int local_census(struct local *local, local_census_fn *fn, void *data)
+int local_snapshot(struct local *local, local_snapshot_fn *fn, void *data)
 {
 	struct local_watching *w = &local->watching;
-	struct local_life *life, *next;
+	struct local_liveness *liveness, *next;
 	int error = 0;
 
-	if (!w->census)
+	if (!w->snapshot)
 		return -ENODATA;
 	collect(w); /* what has happened since the last dispatch */
-	refresh(w->census);
+	refresh(w->snapshot);
 	plan(w);
-	if (w->census->failed)
+	if (w->snapshot->failed)
 		return -ENODATA;
-	HASH_ITER (hh, w->census->lives, life, next) {
-		error = fn(data, life->name, life->since);
+	HASH_ITER (hh, w->snapshot->lives, liveness, next) {
+		error = fn(data, liveness->name, liveness->since);
 		if (error)
 			break;
 	}
@@ -512,9 +514,9 @@ int local_watching_init(struct local *local)
 	TAILQ_INIT(&w->subscribers);
 	TAILQ_INIT(&w->pending);
 	w->inotify = -1;
-	w->fd = epoll_create1(EPOLL_CLOEXEC);
-	w->changes = epoll_create1(EPOLL_CLOEXEC);
-	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	w->fd = fork_private(epoll_create1(EPOLL_CLOEXEC));
+	w->changes = fork_private(epoll_create1(EPOLL_CLOEXEC));
+	w->timer = fork_private(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (w->fd < 0 || w->changes < 0 || w->timer < 0)
 		error = -errno;
 	if (!error)
@@ -528,12 +530,8 @@ void local_watching_deinit(struct local *local)
 {
 	struct local_watching *w = &local->watching;
 
-	if (w->inotify >= 0)
-		close(w->inotify);
-	if (w->timer >= 0)
-		close(w->timer);
-	if (w->changes >= 0)
-		close(w->changes);
-	if (w->fd >= 0)
-		close(w->fd);
+	fork_close(w->inotify);
+	fork_close(w->timer);
+	fork_close(w->changes);
+	fork_close(w->fd);
 }

@@ -3,12 +3,12 @@
  * local.h: what the files of the local backend share.  The essay is in local.c.
  *
  *	local.c		open and close: the directory, our place in it, the table of functions
- *	local_dir.c	directories, FIFOs, locks: what is opened, and what is refused
- *	local_pages.c	pages: files that are mapped
- *	local_events.c	event channels: pairs of FIFOs
- *	local_store.c	serving, nodes, names, domains
- *	local_watch.c	being told about changes there, and about the ends of processes
- *	local_look.c	what a watch looks at: directories, and FIFOs of processes
+ *	dir.c	directories, FIFOs, locks: what is opened, and what is refused
+ *	pages.c	pages: files that are mapped
+ *	events.c	event channels: pairs of FIFOs
+ *	store.c	serving, nodes, names, domains
+ *	watch.c	being told about changes there, and about the ends of processes
+ *	watch_path.c	what a watch looks at: directories, and FIFOs of processes
  */
 #ifndef SIVC_HV_LOCAL_H
 #define SIVC_HV_LOCAL_H
@@ -27,19 +27,19 @@
 #define LOCAL_ALIVE     "alive"
 #define LOCAL_STORE     "v1" /* DIR/N/v1: what domain N publishes */
 
-struct local_watched; /* a directory that is watched; local_watch.c */
+struct local_watched; /* a directory that is watched; watch.c */
 struct local_watch;
 
-/* Watching, by local_watch.c alone. */
+/* Watching, by watch.c alone. */
 struct local_watching {
 	int fd;      /* hv_fd(): an epoll set of the next two */
 	int changes; /* an epoll set of the inotify descriptor and the FIFOs of live processes */
 	int timer;   /* rings when a watch is to fire, or when it is time to look again */
 	int inotify; /* -1 before the first watch */
 	struct local_watched *directories;
-	struct local_watch *census; /* the one that watches the names, or NULL */
+	struct local_watch *snapshot; /* the one that watches the names, or NULL */
 	TAILQ_HEAD(local_watches, local_watch) all;
-	struct local_watches subscribers; /* of the census */
+	struct local_watches subscribers; /* of the snapshot */
 	TAILQ_HEAD(, local_watch) pending;
 	size_t failed;   /* watches that could not be set up again ... */
 	uint64_t retry;  /* ... and when to try next; ms of CLOCK_MONOTONIC */
@@ -64,18 +64,18 @@ struct local {
 	char entry[LOCAL_NAME_MAX];
 
 	/* Used by one file each. */
-	uint32_t next_page;                  /* local_pages.c */
-	LIST_HEAD(, local_share) shares;     /* local_pages.c */
-	uint32_t next_port;                  /* local_events.c */
-	LIST_HEAD(, local_serving) servings; /* local_store.c */
-	struct local_watching watching;      /* local_watch.c */
+	uint32_t next_page;                  /* pages.c */
+	LIST_HEAD(, local_share) shares;     /* pages.c */
+	uint32_t next_port;                  /* events.c */
+	LIST_HEAD(, local_serving) servings; /* store.c */
+	struct local_watching watching;      /* watch.c */
 
-	int told;  /* the error that was logged last by local_fail_once(); 0 after a success */
-	int spare; /* a descriptor to give up when none are left and one is needed for a moment */
+	int logged; /* the error that was logged last by local_fail_once(); 0 after a success */
+	int spare;  /* a descriptor to give up when none are left and one is needed for a moment */
 };
 
 /*
- * local_dir.c.  All names are names in the directory `at`: no paths, and no links are followed.
+ * dir.c.  All names are names in the directory `at`: no paths, and no links are followed.
  * Descriptors are close-on-exec.  They return a descriptor or 0, or a negative errno.
  */
 
@@ -125,7 +125,7 @@ void local_clear(int at);
 /* A decimal number without leading zeros, up to `max`.  Returns what follows it, or NULL. */
 const char *local_number(const char *text, uint32_t max, uint32_t *number);
 
-/* local_pages.c */
+/* pages.c */
 int local_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	const struct hv_notify *notify, void **memory, uint32_t *refs);
 void local_unshare(struct hv *hv, void *memory, uint32_t count);
@@ -133,7 +133,7 @@ int local_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *ref
 	const struct hv_notify *notify, void **memory);
 void local_unmap(struct hv *hv, void *memory, uint32_t count);
 
-/* local_events.c */
+/* events.c */
 int local_events_new(struct hv *hv, struct hv_events **events);
 void local_events_free(struct hv_events *events);
 int local_events_fd(const struct hv_events *events);
@@ -146,7 +146,7 @@ void local_port_free(struct hv_port *port);
 void local_port_notify(struct hv_port *port);
 void local_port_unmask(struct hv_port *port);
 
-/* local_store.c */
+/* store.c */
 struct local_entry { /* of DIR: a process, "N.I", or "N.I=NAME" */
 	uint16_t domid;
 	uint32_t instance;
@@ -175,7 +175,7 @@ int local_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *v
 int local_names(struct hv *hv, struct hv_name **names);
 int local_domains(struct hv *hv, uint16_t **domids);
 
-/* local_watch.c */
+/* watch.c */
 int local_watching_init(struct local *local);
 void local_watching_deinit(struct local *local);
 int local_fd(const struct hv *hv);
@@ -186,7 +186,7 @@ int local_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watc
 void local_watch_free(struct hv_watch *watch);
 /* Calls fn for every entry that lives, until it returns an error.  -ENODATA: no names are watched.
  */
-typedef int local_census_fn(void *data, const char *entry, struct timespec since);
-int local_census(struct local *local, local_census_fn *fn, void *data);
+typedef int local_snapshot_fn(void *data, const char *entry, struct timespec since);
+int local_snapshot(struct local *local, local_snapshot_fn *fn, void *data);
 
 #endif
