@@ -126,7 +126,7 @@ documented() {
 }
 
 option_names() {
-  grep -oP '"\K[a-z_]+(?==%s", )' src/fs/options.c
+  grep -oP '^\t\{"\K[a-z_]+(?=", "[A-Z]+", take_(?!nothing|refused))' src/fs/options.c
 }
 
 ioctl_names() {

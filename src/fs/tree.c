@@ -267,6 +267,21 @@ static struct attributes *attributes_find(const struct node *node)
 	return attributes;
 }
 
+/* Until somebody changes it. */
+static mode_t first_mode(const struct node *node)
+{
+	const struct fs *fs = node->branch->fs;
+	mode_t mode = kinds[node->kind].mode;
+
+	if (node->kind == NODE_TOP)
+		mode = node->branch->mode;
+	else if (node->kind == NODE_INBOX || node->kind == NODE_PEER)
+		mode = S_IFREG | fs->mode;
+	else if (node->kind == NODE_ACL)
+		mode = S_IFREG | fs->acl_mode;
+	return mode & ~fs->umask;
+}
+
 void node_attributes(const struct node *node, struct attributes *attributes)
 {
 	const struct attributes *changed = attributes_find(node);
@@ -278,7 +293,7 @@ void node_attributes(const struct node *node, struct attributes *attributes)
 	}
 	*attributes = (struct attributes){
 		.key = attributes_key(node),
-		.mode = node->kind == NODE_TOP ? branch->mode : kinds[node->kind].mode,
+		.mode = first_mode(node),
 		.uid = branch->uid,
 		.gid = branch->gid,
 		.atime = branch->made,
