@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "acl.h"
+#include "number.h"
 #include "tuning.h"
 
 void name_cache_forget(struct sivc *sivc)

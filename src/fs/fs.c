@@ -15,6 +15,7 @@
 #include "held.h"
 #include "log.h"
 #include "options.h"
+#include "rules.h"
 #include "tree.h"
 
 /* Requests that are handled before libsivc has its turn. */
@@ -24,45 +25,14 @@
 
 /* Rules to start with. */
 
-static int read_all(int fd, char **text, size_t *length)
+static int rules_failed(const struct fs *fs, int r)
 {
-	char *buffer = malloc(SIVC_MAX_MSG_MAX);
-	size_t used = 0;
-	ssize_t n = -1;
-
-	if (!buffer)
-		return -ENOMEM;
-	while (used < SIVC_MAX_MSG_MAX &&
-		(n = read(fd, buffer + used, SIVC_MAX_MSG_MAX - used)) > 0)
-		used += (size_t)n;
-	if (n != 0) {
-		free(buffer);
-		return n < 0 ? -errno : -EFBIG;
-	}
-	*text = buffer;
-	*length = used;
-	return 0;
-}
-
-static int read_file(const char *path, char **text, size_t *length)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = read_all(fd, text, length);
-	close(fd);
+	log_print(
+		fs->log, LOG_ERR, "acl=%s: these rules cannot be used: %s", fs->acl, strerror(-r));
 	return r;
 }
 
-static int rules_failed(const struct fs *fs, const char *path, int r)
-{
-	log_print(fs->log, LOG_ERR, "acl=%s: these rules cannot be used: %s", path, strerror(-r));
-	return r;
-}
-
-static int apply_rules(struct fs *fs, const char *path)
+static int apply_rules(struct fs *fs)
 {
 	int r = sivc_acl_write(fs->root->endpoint, fs->rules, fs->rules_length, true);
 
@@ -70,10 +40,51 @@ static int apply_rules(struct fs *fs, const char *path)
 	fs->rules = NULL;
 	if (r == -ENOSPC) {
 		log_print(fs->log, LOG_WARNING, "acl=%s: not all of the rules could be followed",
-			path);
+			fs->acl);
 		return 0;
 	}
-	return r < 0 ? rules_failed(fs, path, r) : 0;
+	return r < 0 ? rules_failed(fs, r) : 0;
+}
+
+/* At SIGHUP: the mounter reads the file again, and sends what it has read. */
+
+static int receive_rules(struct fs *fs)
+{
+	int fd = mounter_receive_rules(&fs->mounter), r;
+
+	if (fd < 0)
+		return fd;
+	r = rules_read(fd, &fs->rules, &fs->rules_length);
+	close(fd);
+	return r;
+}
+
+static void on_rules(void *data)
+{
+	struct fs *fs = data;
+	int r = receive_rules(fs);
+
+	if (r == -EPIPE) /* the mounter has ended, and its socket would be readable for ever */
+		sivc_remove_fd(fs->sivc, fs->mounter.socket);
+	r = r < 0 ? rules_failed(fs, r) : apply_rules(fs);
+	if (r < 0)
+		log_print(fs->log, LOG_ERR, "the rules that were in force before stay");
+	else
+		log_print(fs->log, LOG_INFO, "acl=%s was read again", fs->acl);
+}
+
+static void read_rules_again(struct fs *fs)
+{
+	int r;
+
+	if (!fs->acl) {
+		log_print(fs->log, LOG_WARNING,
+			"SIGHUP: mounted without acl=FILE, so there is nothing to read again");
+		return;
+	}
+	r = mounter_ask_rules(&fs->mounter);
+	if (r < 0)
+		rules_failed(fs, r);
 }
 
 /* What the loop calls. */
@@ -85,6 +96,10 @@ static void on_signal(void *data)
 
 	if (read(fs->signals, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP) {
+		read_rules_again(fs);
+		return;
+	}
 	log_print(fs->log, LOG_INFO, "ending: %s", strsignal((int)info.ssi_signo));
 	fs->done = true;
 }
@@ -118,6 +133,10 @@ int fs_new(struct options *options, struct log *log, struct fs **result)
 	fs->log = log;
 	fs->uid = options->uid;
 	fs->gid = options->gid;
+	fs->mode = options->mode;
+	fs->acl_mode = options->acl_mode;
+	fs->umask = options->umask;
+	fs->acl = options->acl;
 	fs->signals = -1;
 	fs->mounter.socket = -1;
 	TAILQ_INIT(&fs->branches);
@@ -133,7 +152,7 @@ int fs_new(struct options *options, struct log *log, struct fs **result)
 
 int fs_prepare(struct fs *fs, const struct options *options)
 {
-	int r = mounter_start(fs->session, options->mountpoint, &fs->mounter);
+	int r = mounter_start(fs->session, options->mountpoint, options->acl, &fs->mounter);
 
 	if (r < 0) {
 		log_print(
@@ -141,8 +160,8 @@ int fs_prepare(struct fs *fs, const struct options *options)
 		return r;
 	}
 	if (options->acl)
-		r = read_file(options->acl, &fs->rules, &fs->rules_length);
-	return r < 0 ? rules_failed(fs, options->acl, r) : 0;
+		r = rules_read_file(options->acl, &fs->rules, &fs->rules_length);
+	return r < 0 ? rules_failed(fs, r) : 0;
 }
 
 int fs_open(struct fs *fs, const struct options *options)
@@ -171,7 +190,7 @@ int fs_open(struct fs *fs, const struct options *options)
 			strerror(-r));
 		return r;
 	}
-	return fs->rules ? apply_rules(fs, options->acl) : 0;
+	return fs->rules ? apply_rules(fs) : 0;
 }
 
 /* From now on a signal ends the loop, not the process: there will be something to clean up. */
@@ -214,6 +233,8 @@ int fs_mount(struct fs *fs, const struct options *options)
 		r = mounter_mount(&fs->mounter);
 	if (r >= 0)
 		r = take_requests(fs, r);
+	if (r == 0)
+		r = sivc_add_fd(fs->sivc, fs->mounter.socket, EPOLLIN, on_rules, fs);
 	if (r < 0)
 		log_print(
 			fs->log, LOG_ERR, "%s: not mounted: %s", options->mountpoint, strerror(-r));
@@ -250,6 +271,8 @@ void fs_free(struct fs *fs)
 	if (fs->mounted)
 		sivc_remove_fd(fs->sivc, fuse_session_fd(fs->session));
 	fuse_session_destroy(fs->session); /* closes its descriptor */
+	if (fs->sivc && fs->mounter.socket >= 0)
+		sivc_remove_fd(fs->sivc, fs->mounter.socket);
 	mounter_end(&fs->mounter);
 	tree_free(fs);
 	if (fs->signals >= 0) {

@@ -7,6 +7,7 @@
  *	daemon.c	fork, and the parent's wait for the child
  *	mounter.c	the process that mounts and unmounts, and keeps the privileges for that
  *	privilege.c	giving up the others; then filter.c
+ *	rules.c		the file of acl=
  *	log.c		where messages for people go
  *	fs.c		life of a struct fs: libsivc, the FUSE session, requests, signals
  *	ops.c		the table of FUSE operations
@@ -51,10 +52,14 @@ struct fs {
 	struct fuse_session *session;
 	uid_t uid;
 	gid_t gid;
+	mode_t mode; /* of inbox and peers/N */
+	mode_t acl_mode;
+	mode_t umask;
+	const char *acl; /* the file of acl=; NULL: none */
 
 	/* Set by fs_prepare, fs_open and fs_mount, before the first request. */
 	struct mounter mounter;
-	char *rules; /* to start with; until they are applied */
+	char *rules; /* of the file of acl=; until they are applied */
 	size_t rules_length;
 	struct sivc *sivc;
 	int signals; /* signalfd; -1: none */

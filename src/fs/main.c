@@ -15,6 +15,7 @@
 #include "log.h"
 #include "options.h"
 #include "privilege.h"
+#include "rules.h"
 
 #define NAME "sivcfs"
 
@@ -58,6 +59,8 @@ static int run(struct options *options, struct log *log)
 {
 	int r, ready = -1;
 
+	if (options->remount)
+		return rules_remount(options, log);
 	log_init(log, NAME, options->foreground, options->debug);
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();

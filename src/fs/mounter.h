@@ -16,9 +16,12 @@
  *	serves			waits for the end of the other, however that comes
  *	ends             --->	unmounts what is dead there
  *
- * What is mounted is unmounted also when sivcfs is killed.  It is enough to look whether what
- * stands on the mount point is dead: it is after sivcfs has ended, unless it was unmounted, and
- * then whatever is there now is another's, and alive.
+ * What is mounted is unmounted also when sivcfs is killed: that which is dead, has the device
+ *number of what was mounted, and stands in the same directory under the same name, whatever path
+ *leads to that directory by then.
+ *
+ * The mounter can still read the file of acl=, which may be root's, and does so when it is asked
+ *to. It takes nothing else from the other process, no path in particular.
  */
 #ifndef SIVCFS_MOUNTER_H
 #define SIVCFS_MOUNTER_H
@@ -32,10 +35,19 @@ struct mounter {
 	pid_t pid;
 };
 
-/* Nothing is mounted yet.  `session` has FUSE's options; `mountpoint` is absolute. */
-int mounter_start(struct fuse_session *session, const char *mountpoint, struct mounter *mounter);
+/* Nothing is mounted yet.  `session` has FUSE's options; the paths are absolute; `acl` may be NULL.
+ */
+int mounter_start(struct fuse_session *session, const char *mountpoint, const char *acl,
+	struct mounter *mounter);
 /* A descriptor of /dev/fuse, of what is mounted now.  -EIO: libfuse has said why it is not. */
 int mounter_mount(struct mounter *mounter);
+/*
+ * What is in the file of acl= now: the answer comes when the socket is readable.  It is a
+ * descriptor of memory that has the text; or an error of opening and reading the file, which must
+ * be a regular one (-EINVAL); or -EPIPE: the mounter has ended.
+ */
+int mounter_ask_rules(struct mounter *mounter);
+int mounter_receive_rules(struct mounter *mounter);
 /* The descriptor was closed: unmounts, and waits until that is done. */
 void mounter_end(struct mounter *mounter);
 

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sivc/ioctl.h>
@@ -14,94 +15,331 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "number.h"
 
 #define ENDPOINT_DEFAULT "default"
-#define KIBI             1024UL
-#define DECIMAL          10
+#define KIBI             UINT64_C(1024)
 #define ID_MAX           (UINT32_MAX - 1) /* the last one means "none" */
+#define MODE_DEFAULT     0600
 
-enum key {
-	KEY_READ_ONLY,
-	KEY_REFUSED,
-};
-
-/* What there is to say of an option in libfuse's table, with offsets into struct options. */
-#define FIELD(field)      offsetof(struct options, field)
-#define DROPPED(template) FUSE_OPT_KEY(template, FUSE_OPT_KEY_DISCARD)
-
-static const struct fuse_opt specification[] = {
-	{"endpoint=%s", FIELD(endpoint), 0},
-	{"acl=%s", FIELD(acl), 0},
-	{"ring=%s", FIELD(ring_text), 0},
-	{"max_msg=%s", FIELD(max_msg_text), 0},
-	{"spin=%s", FIELD(spin_text), 0},
-	{"uid=%s", FIELD(uid_text), 0},
-	{"gid=%s", FIELD(gid_text), 0},
-	{"user=%s", FIELD(user_text), 0},
-	{"dir=%s", FIELD(dir), 0},
-	{"domid=%s", FIELD(domid_text), 0},
-	{"name=%s", FIELD(name), 0},
-	{"-f", FIELD(foreground), 1},
-	{"-d", FIELD(debug), 1},
-	{"-h", FIELD(help), 1},
-	{"--help", FIELD(help), 1},
-	{"-V", FIELD(version), 1},
-	{"--version", FIELD(version), 1},
-	DROPPED("-s"), /* one thread is all there is */
-	/* What mount(8) and fstab(5) say to each other. */
-	DROPPED("defaults"),
-	DROPPED("rw"),
-	DROPPED("auto"),
-	DROPPED("noauto"),
-	DROPPED("user"),
-	DROPPED("nouser"),
-	DROPPED("users"),
-	DROPPED("owner"),
-	DROPPED("group"),
-	DROPPED("nofail"),
-	DROPPED("_netdev"),
-	DROPPED("comment="),
-	FUSE_OPT_KEY("ro", KEY_READ_ONLY),
-	/* FUSE's, but a message has to come in one piece, and there is no device. */
-	FUSE_OPT_KEY("max_read=", KEY_REFUSED),
-	FUSE_OPT_KEY("blkdev", KEY_REFUSED),
-	FUSE_OPT_END,
-};
-
-/* The texts that options_init has to look at, and options_deinit to free. */
-static const struct value {
+/* An -o option. */
+struct entry {
 	const char *name;
-	size_t text; /* where it is in struct options */
-	bool local;  /* for the local backend only */
-} values[] = {
-	{"endpoint", FIELD(endpoint), false},
-	{"acl", FIELD(acl), false},
-	{"ring", FIELD(ring_text), false},
-	{"max_msg", FIELD(max_msg_text), false},
-	{"spin", FIELD(spin_text), false},
-	{"uid", FIELD(uid_text), false},
-	{"gid", FIELD(gid_text), false},
-	{"user", FIELD(user_text), false},
-	{"dir", FIELD(dir), true},
-	{"domid", FIELD(domid_text), true},
-	{"name", FIELD(name), true},
+	const char *argument; /* what its value is called; NULL: it has none */
+	/* Checks the value, which is not empty, and puts it where it belongs. */
+	int (*take)(struct options *options, const struct entry *entry, const char *value);
+	size_t field; /* in struct options */
+	uint32_t least;
+	uint32_t most;
+	bool local;
+	const char *text; /* in the help; or why it is refused; or what number is wanted */
 };
 
-#define VALUES (sizeof(values) / sizeof(values[0]))
-
-static char *given_text(const struct options *options, const struct value *value)
+static int bad(const struct options *options, const struct entry *entry, const char *value,
+	const char *why)
 {
-	return *(char *const *)((const char *)options + value->text);
-}
-
-static int bad(
-	const struct options *options, const char *option, const char *value, const char *why)
-{
-	log_print(options->log, LOG_ERR, "option %s=%s: %s", option, value, why);
+	log_print(options->log, LOG_ERR, "option %s%s%s: %s", entry->name, value ? "=" : "",
+		value ? value : "", why);
 	return -EINVAL;
 }
 
-/* libfuse's callback: -1 is an error, 0 drops the argument, 1 keeps it for libfuse. */
+static void *field_of(struct options *options, const struct entry *entry)
+{
+	return (char *)options + entry->field;
+}
+
+/* Values. */
+
+static int take_text(struct options *options, const struct entry *entry, const char *value)
+{
+	char **field = field_of(options, entry), *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* It must mean the same after chdir(/). */
+static int take_path(struct options *options, const struct entry *entry, const char *value)
+{
+	char *here, *path = NULL;
+	int r;
+
+	if (value[0] == '/')
+		return take_text(options, entry, value);
+	here = getcwd(NULL, 0);
+	if (!here || asprintf(&path, "%s/%s", here, value) < 0)
+		path = NULL;
+	free(here);
+	r = path ? take_text(options, entry, path) : -ENOMEM;
+	free(path);
+	return r;
+}
+
+static int out_of_range(const struct options *options, const struct entry *entry, const char *value)
+{
+	char why[64];
+
+	snprintf(why, sizeof(why), "must be a number from %u to %u", entry->least, entry->most);
+	return bad(options, entry, value, why);
+}
+
+static int take_number(struct options *options, const struct entry *entry, const char *value)
+{
+	uint64_t number;
+
+	if (number_parse(value, entry->most, &number, NULL) < 0 || number < entry->least)
+		return out_of_range(options, entry, value);
+	*(uint32_t *)field_of(options, entry) = (uint32_t)number;
+	return 0;
+}
+
+/* With K or M behind it for 1024 or 1024 * 1024 of them. */
+static int take_bytes(struct options *options, const struct entry *entry, const char *value)
+{
+	uint64_t number, unit = 1;
+	const char *end;
+
+	if (number_parse(value, entry->most, &number, &end) < 0)
+		return out_of_range(options, entry, value);
+	if (*end == 'K' || *end == 'k')
+		unit = KIBI;
+	else if (*end == 'M' || *end == 'm')
+		unit = KIBI * KIBI;
+	end += unit > 1;
+	number *= unit; /* 32 bits by 20: it fits */
+	if (*end != '\0' || number < entry->least || number > entry->most)
+		return out_of_range(options, entry, value);
+	*(uint32_t *)field_of(options, entry) = (uint32_t)number;
+	return 0;
+}
+
+static int take_ring(struct options *options, const struct entry *entry, const char *value)
+{
+	int r = take_bytes(options, entry, value);
+
+	if (r == 0 && (options->ring & (options->ring - 1)))
+		r = bad(options, entry, value, "must be a power of two");
+	return r;
+}
+
+static int take_mode(struct options *options, const struct entry *entry, const char *value)
+{
+	size_t digits = strspn(value, "01234567");
+	unsigned long mode = strtoul(value, NULL, 8);
+
+	if (value[digits] != '\0' || mode > ACCESSPERMS)
+		return bad(options, entry, value, "must be an octal mode from 0 to 0777");
+	*(mode_t *)field_of(options, entry) = (mode_t)mode;
+	return 0;
+}
+
+static int take_domid(struct options *options, const struct entry *entry, const char *value)
+{
+	uint16_t domid;
+
+	if (domid_parse(value, &domid) < 0)
+		return out_of_range(options, entry, value);
+	options->domid = domid;
+	return 0;
+}
+
+static int take_uid(struct options *options, const struct entry *entry, const char *value)
+{
+	const struct passwd *user = getpwnam(value);
+
+	if (!user)
+		return take_number(options, entry, value);
+	options->uid = user->pw_uid;
+	return 0;
+}
+
+static int take_gid(struct options *options, const struct entry *entry, const char *value)
+{
+	const struct group *group = getgrnam(value);
+
+	if (!group)
+		return take_number(options, entry, value);
+	options->gid = group->gr_gid;
+	return 0;
+}
+
+/* mount(8) adds user=, too, with the name of whoever has called it. */
+static int take_user(struct options *options, const struct entry *entry, const char *value)
+{
+	const struct passwd *user = getpwnam(value);
+	uint64_t uid;
+
+	if (!user && number_parse(value, ID_MAX, &uid, NULL) == 0)
+		user = getpwuid((uid_t)uid);
+	if (!user)
+		return bad(options, entry, value, "there is no such user");
+	if (user->pw_uid == geteuid())
+		return 0;
+	if (geteuid() != 0)
+		return bad(options, entry, value, "only root can become another user");
+	options->user_uid = user->pw_uid;
+	options->user_gid = user->pw_gid;
+	free(options->user_name);
+	options->user_name = strdup(user->pw_name);
+	return options->user_name ? 0 : -ENOMEM;
+}
+
+static int take_remount(struct options *options, const struct entry *entry, const char *value)
+{
+	(void)entry;
+	(void)value;
+	options->remount = true;
+	return 0;
+}
+
+static int take_refused(struct options *options, const struct entry *entry, const char *value)
+{
+	return bad(options, entry, value, entry->text);
+}
+
+#define OURS(field) offsetof(struct options, field)
+
+static const struct entry table[] = {
+	{"endpoint", "NAME", take_text, OURS(endpoint), 0, 0, false,
+		"the endpoint at the mount point (" ENDPOINT_DEFAULT ")"},
+	{"acl", "FILE", take_path, OURS(acl), 0, 0, false,
+		"rules to start with, read again at SIGHUP"},
+	{"ring", "BYTES", take_ring, OURS(ring), SIVC_RING_MIN, SIVC_RING_MAX, false,
+		"memory for each sender that we allow (64K)"},
+	{"max_msg", "BYTES", take_bytes, OURS(max_msg), 1, SIVC_MAX_MSG_MAX, false,
+		"longest message (512K)"},
+	{"spin", "USEC", take_number, OURS(spin), 0, SIVC_SPIN_MAX, false,
+		"look for work so long before sleeping (0)"},
+	{"mode", "MODE", take_mode, OURS(mode), 0, 0, false, "mode of inbox and peers/N (0600)"},
+	{"acl_mode", "MODE", take_mode, OURS(acl_mode), 0, 0, false, "mode of acl (0600)"},
+	{"umask", "MODE", take_mode, OURS(umask), 0, 0, false, "bits that no file's mode has (0)"},
+	{"uid", "USER", take_uid, OURS(uid), 0, ID_MAX, false, "owner of the files"},
+	{"gid", "GROUP", take_gid, OURS(gid), 0, ID_MAX, false, "group of the files"},
+	{"user", "USER", take_user, 0, 0, 0, false, "run as this user, when root mounts"},
+	{"dir", "DIR", take_path, OURS(dir), 0, 0, true, "local: the directory that domains share"},
+	{"domid", "N", take_domid, 0, 0, SIVC_DOMID_MAX, true, "local: this domain's id"},
+	{"name", "NAME", take_text, OURS(name), 0, 0, true, "local: this domain's name"},
+	{"remount", NULL, take_remount, 0, 0, 0, false, "read acl=FILE again, as one update"},
+	{"ro", NULL, take_refused, 0, 0, 0, false,
+		"messages are sent by writing, so nothing here can be read-only"},
+	{"max_read", "BYTES", take_refused, 0, 0, 0, false,
+		"a message has to be read in one piece"},
+	{"blkdev", NULL, take_refused, 0, 0, 0, false, "there is no device"},
+};
+#define ENTRIES (sizeof(table) / sizeof(table[0]))
+
+/* What libfuse and the kernel are to get. */
+static const char to_fuse[] =
+	" allow_other allow_root default_permissions fsname= nosuid suid nodev dev noexec exec "
+	"noatime atime dirsync sync async context= fscontext= defcontext= rootcontext= ";
+
+/* What mount(8), fstab(5) and the list of mounts say to each other. */
+static const char dropped[] =
+	" defaults rw auto noauto user nouser users owner group nofail _netdev relatime "
+	"auto_unmount comment= user_id= group_id= ";
+
+/* Is it in the list, with or without a value as it was given? */
+static bool listed(const char *list, const char *name, bool value)
+{
+	char word[64];
+
+	return snprintf(word, sizeof(word), " %s%s ", name, value ? "=" : "") < (int)sizeof(word) &&
+	       strstr(list, word);
+}
+
+static const struct entry *find_entry(const char *name)
+{
+	for (size_t i = 0; i < ENTRIES; i++)
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	return NULL;
+}
+
+static int unknown(const struct options *options, const char *name)
+{
+	char known[512] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < ENTRIES && table[i].take != take_refused; i++)
+		used += (size_t)snprintf(
+			known + used, sizeof(known) - used, "%s%s", i ? ", " : "", table[i].name);
+	log_print(options->log, LOG_ERR,
+		"option %s: there is no such option.  There are %s, and some of mount(8): see "
+		"sivcfs(8)",
+		name, known);
+	return -EINVAL;
+}
+
+static int hand_to_fuse(struct options *options, const char *name, const char *value)
+{
+	char *text, *escaped = NULL;
+	int r = asprintf(&text, "%s%s%s", name, value ? "=" : "", value ? value : "");
+
+	if (r < 0)
+		return -ENOMEM;
+	r = fuse_opt_add_opt_escaped(&escaped, text);
+	if (r == 0)
+		r = fuse_opt_add_arg(&options->fuse, "-o");
+	if (r == 0)
+		r = fuse_opt_add_arg(&options->fuse, escaped);
+	free(escaped);
+	free(text);
+	return r == 0 ? 0 : -ENOMEM;
+}
+
+/* NAME or NAME=VALUE. */
+static int take_option(struct options *options, char *text)
+{
+	const struct entry *entry;
+	char *value = strchr(text, '=');
+
+	if (value)
+		*value++ = '\0';
+	if (text[0] == '\0' || strncmp(text, "x-", 2) == 0 || listed(dropped, text, value))
+		return 0;
+	if (listed(to_fuse, text, value))
+		return hand_to_fuse(options, text, value);
+	entry = find_entry(text);
+	if (!entry)
+		return unknown(options, text);
+	if (entry->argument && (!value || value[0] == '\0'))
+		return bad(options, entry, value, "needs a value");
+	if (!entry->argument && value)
+		return bad(options, entry, value, "takes no value");
+	if (entry->local)
+		options->local_only = entry->name;
+	return entry->take(options, entry, value);
+}
+
+/* OPTION[,OPTION...], where a backslash makes the next character one like others. */
+static int take_options(struct options *options, const char *text)
+{
+	char *one = malloc(strlen(text) + 1);
+	size_t length = 0;
+	int r = one ? 0 : -ENOMEM;
+
+	for (const char *c = text; r == 0; c++) {
+		if (*c == '\\' && c[1] != '\0')
+			c++;
+		else if (*c == ',' || *c == '\0') {
+			one[length] = '\0';
+			length = 0;
+			r = take_option(options, one);
+			if (*c == '\0')
+				break;
+			continue;
+		}
+		one[length++] = *c;
+	}
+	free(one);
+	return r;
+}
+
+/* Arguments. */
+
 static int positional(struct options *options, const char *argument)
 {
 	char **place = !options->source ? &options->source : &options->mountpoint;
@@ -110,212 +348,59 @@ static int positional(struct options *options, const char *argument)
 		log_print(options->log, LOG_ERR,
 			"\"%s\" is one argument too many: after SOURCE and MOUNTPOINT come options",
 			argument);
-		return -1;
+		return -EINVAL;
 	}
 	*place = strdup(argument);
-	return *place ? 0 : -1;
+	return *place ? 0 : -ENOMEM;
 }
 
-static int other_option(struct options *options, const char *argument)
+static int take_argument(struct options *options, int letter, const char *text)
 {
-	if (strncmp(argument, "x-", 2) == 0)
+	switch (letter) {
+	case 1:
+		return positional(options, text);
+	case 'o':
+		return take_options(options, text);
+	case 's': /* one thread is all there is */
 		return 0;
-	for (size_t i = 0; i < VALUES; i++) {
-		if (strcmp(argument, values[i].name) != 0)
-			continue;
-		log_print(options->log, LOG_ERR, "option %s needs a value: %s=...", argument,
-			argument);
-		return -1;
-	}
-	return 1;
-}
-
-static int on_argument(void *data, const char *argument, int key, struct fuse_args *outargs)
-{
-	struct options *options = data;
-
-	(void)outargs;
-	switch (key) {
-	case FUSE_OPT_KEY_NONOPT:
-		return positional(options, argument);
-	case KEY_READ_ONLY:
-		log_print(options->log, LOG_ERR,
-			"option ro: messages are sent by writing, so nothing here can be "
-			"read-only");
-		return -1;
-	case KEY_REFUSED:
-		log_print(options->log, LOG_ERR, "option %s is not for this file system", argument);
-		return -1;
+	case 'd':
+		options->debug = true;
+		/* fallthrough */
+	case 'f':
+		options->foreground = true;
+		return 0;
+	case 'h':
+		options->help = true;
+		return 0;
+	case 'V':
+		options->version = true;
+		return 0;
 	default:
-		return other_option(options, argument);
+		log_print(options->log, LOG_ERR,
+			"%s: there is no such option, or its value is missing; there are -o, -f, "
+			"-d, -h and -V",
+			text);
+		return -EINVAL;
 	}
 }
 
-/* The values. */
-
-static int parse_number(const char *text, unsigned long *number, const char **rest)
+/* In the order in which they stand, whatever POSIXLY_CORRECT says. */
+static int take_arguments(struct options *options, int argc, char **argv)
 {
-	char *end;
+	static const struct option names[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	int letter, r = 0;
 
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	*number = strtoul(text, &end, DECIMAL);
-	*rest = end;
-	return -errno;
-}
-
-/* BYTES, with K or M behind it for 1024 or 1024 * 1024 of them. */
-static int parse_bytes(const char *text, unsigned long *bytes)
-{
-	unsigned long unit = 1;
-	const char *rest;
-
-	if (parse_number(text, bytes, &rest) < 0)
-		return -EINVAL;
-	if (*rest == 'K' || *rest == 'k')
-		unit = KIBI;
-	else if (*rest == 'M' || *rest == 'm')
-		unit = KIBI * KIBI;
-	rest += unit > 1;
-	if (*rest != '\0' || *bytes > UINT32_MAX / unit)
-		return -EINVAL;
-	*bytes *= unit;
-	return 0;
-}
-
-static int take_bytes(struct options *options, const char *option, const char *text,
-	unsigned long least, unsigned long most, uint32_t *result)
-{
-	unsigned long bytes;
-	char why[128];
-
-	if (!text)
-		return 0;
-	if (parse_bytes(text, &bytes) < 0)
-		return bad(
-			options, option, text, "a number of bytes is wanted, such as 65536 or 64K");
-	if (bytes < least || bytes > most) {
-		snprintf(why, sizeof(why), "must be %lu to %lu bytes", least, most);
-		return bad(options, option, text, why);
-	}
-	*result = (uint32_t)bytes;
-	return 0;
-}
-
-static int take_sizes(struct options *options)
-{
-	int r = take_bytes(
-		options, "ring", options->ring_text, SIVC_RING_MIN, SIVC_RING_MAX, &options->ring);
-
-	if (r < 0)
-		return r;
-	if (options->ring & (options->ring - 1))
-		return bad(options, "ring", options->ring_text, "must be a power of two");
-	return take_bytes(
-		options, "max_msg", options->max_msg_text, 1, SIVC_MAX_MSG_MAX, &options->max_msg);
-}
-
-/* A number without anything behind it, up to `most`. */
-static int take_number(struct options *options, const char *option, const char *given,
-	unsigned long most, const char *what, unsigned long *number)
-{
-	const char *rest;
-	char why[128];
-
-	if (parse_number(given, number, &rest) == 0 && *rest == '\0' && *number <= most)
-		return 0;
-	snprintf(why, sizeof(why), "%s is wanted, 0 to %lu", what, most);
-	return bad(options, option, given, why);
-}
-
-static int take_spin(struct options *options)
-{
-	unsigned long spin = 0;
-	int r = 0;
-
-	if (options->spin_text)
-		r = take_number(options, "spin", options->spin_text, SIVC_SPIN_MAX,
-			"a number of microseconds", &spin);
-	options->spin = (uint32_t)spin;
+	optind = 0; /* glibc: from the beginning */
+	opterr = 0;
+	while (r == 0 && (letter = getopt_long(argc, argv, "-o:fdhVs", names, NULL)) != -1)
+		r = take_argument(options, letter, letter == '?' ? argv[optind - 1] : optarg);
+	for (; r == 0 && optind < argc; optind++) /* behind -- */
+		r = positional(options, argv[optind]);
 	return r;
-}
-
-static int take_domid(struct options *options)
-{
-	unsigned long domid;
-	int r;
-
-	options->domid = -1;
-	if (!options->domid_text)
-		return 0;
-	r = take_number(
-		options, "domid", options->domid_text, SIVC_DOMID_MAX, "a domain id", &domid);
-	if (r == 0)
-		options->domid = (int)domid;
-	return r;
-}
-
-/* A name that somebody has, or a number. */
-static int take_owner(struct options *options)
-{
-	const struct passwd *user = options->uid_text ? getpwnam(options->uid_text) : NULL;
-	const struct group *group = options->gid_text ? getgrnam(options->gid_text) : NULL;
-	unsigned long uid = user ? user->pw_uid : geteuid();
-	unsigned long gid = group ? group->gr_gid : getegid();
-	int r = 0;
-
-	if (options->uid_text && !user)
-		r = take_number(options, "uid", options->uid_text, ID_MAX,
-			"the name or number of a user", &uid);
-	if (r == 0 && options->gid_text && !group)
-		r = take_number(options, "gid", options->gid_text, ID_MAX,
-			"the name or number of a group", &gid);
-	options->uid = (uid_t)uid;
-	options->gid = (gid_t)gid;
-	return r;
-}
-
-/* mount(8) adds user=, too, with the name of whoever has called it. */
-static int take_user(struct options *options)
-{
-	const char *text = options->user_text;
-	const struct passwd *user = text ? getpwnam(text) : NULL;
-	unsigned long uid;
-
-	if (!text)
-		return 0;
-	if (!user && take_number(options, "user", text, ID_MAX, "the name or number of a user",
-			     &uid) < 0)
-		return -EINVAL;
-	if (!user)
-		user = getpwuid((uid_t)uid);
-	if (!user)
-		return bad(options, "user", text, "there is no such user");
-	if (user->pw_uid == geteuid())
-		return 0;
-	if (geteuid() != 0)
-		return bad(options, "user", text, "only root can become another user");
-	options->user_uid = user->pw_uid;
-	options->user_gid = user->pw_gid;
-	options->user_name = strdup(user->pw_name);
-	return options->user_name ? 0 : -ENOMEM;
-}
-
-static int check_texts(const struct options *options)
-{
-	bool xen = strcmp(options->source, "xen") == 0;
-
-	for (size_t i = 0; i < VALUES; i++) {
-		const char *given = given_text(options, &values[i]);
-
-		if (given && given[0] == '\0')
-			return bad(options, values[i].name, given, "needs a value");
-		if (given && xen && values[i].local)
-			return bad(options, values[i].name, given,
-				"for SOURCE local only; Xen knows it by itself");
-	}
-	return 0;
 }
 
 static int check_source(const struct options *options)
@@ -330,24 +415,7 @@ static int check_source(const struct options *options)
 	return -EINVAL;
 }
 
-/* Paths must mean the same after chdir(/). */
-
-static int absolute(char **path)
-{
-	char *here, *result = NULL;
-
-	if (!*path || (*path)[0] == '/')
-		return 0;
-	here = getcwd(NULL, 0);
-	if (!here || asprintf(&result, "%s/%s", here, *path) < 0)
-		result = NULL;
-	free(here);
-	if (!result)
-		return -ENOMEM;
-	free(*path);
-	*path = result;
-	return 0;
-}
+/* All of it. */
 
 static int check_mountpoint(struct options *options)
 {
@@ -382,7 +450,7 @@ static int check_mountpoint(struct options *options)
 /* What libfuse gets beside what the user wrote for it. */
 static int add_fuse_options(struct options *options)
 {
-	char text[64];
+	char text[sizeof("-ofsname=local")];
 	int r = fuse_opt_add_arg(&options->fuse, "-odefault_permissions,subtype=sivc");
 
 	snprintf(text, sizeof(text), "-ofsname=%s", options->source);
@@ -405,22 +473,14 @@ static int check(struct options *options)
 		return -EINVAL;
 	}
 	r = check_source(options);
-	if (r == 0)
-		r = check_texts(options);
-	if (r == 0)
-		r = take_sizes(options);
-	if (r == 0)
-		r = take_spin(options);
-	if (r == 0)
-		r = take_owner(options);
-	if (r == 0)
-		r = take_user(options);
-	if (r == 0)
-		r = take_domid(options);
+	if (r == 0 && options->local_only && strcmp(options->source, "xen") == 0) {
+		log_print(options->log, LOG_ERR,
+			"option %s: for SOURCE local only; Xen knows it by itself",
+			options->local_only);
+		r = -EINVAL;
+	}
 	if (r == 0)
 		r = check_mountpoint(options);
-	if (r == 0)
-		r = absolute(&options->dir);
 	if (r == 0 && !options->endpoint) {
 		options->endpoint = strdup(ENDPOINT_DEFAULT);
 		r = options->endpoint ? 0 : -ENOMEM;
@@ -430,18 +490,31 @@ static int check(struct options *options)
 
 int options_init(struct options *options, const struct log *log, int argc, char **argv)
 {
-	*options = (struct options){.log = log, .fuse = FUSE_ARGS_INIT(argc, argv)};
-	if (fuse_opt_parse(&options->fuse, options, specification, on_argument) < 0)
-		return -EINVAL; /* said already */
-	if (options->debug)
-		options->foreground = 1;
-	return options->help || options->version ? 0 : check(options);
+	int r;
+
+	*options = (struct options){
+		.domid = -1,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.mode = MODE_DEFAULT,
+		.acl_mode = MODE_DEFAULT,
+		.fuse = FUSE_ARGS_INIT(0, NULL),
+		.log = log,
+	};
+	if (fuse_opt_add_arg(&options->fuse, argv[0]) < 0)
+		return -ENOMEM;
+	r = take_arguments(options, argc, argv);
+	if (r == -ENOMEM)
+		log_print(log, LOG_ERR, "out of memory");
+	return r < 0 || options->help || options->version ? r : check(options);
 }
 
 void options_deinit(struct options *options)
 {
-	for (size_t i = 0; i < VALUES; i++)
-		free(given_text(options, &values[i]));
+	free(options->endpoint);
+	free(options->acl);
+	free(options->dir);
+	free(options->name);
 	free(options->user_name);
 	free(options->source);
 	free(options->mountpoint);
@@ -450,30 +523,18 @@ void options_deinit(struct options *options)
 
 void options_usage(void)
 {
+	char name[32];
+
 	printf("Usage: sivcfs SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [-f] [-d] [-h] [-V]\n"
-	       "\n"
 	       "Messages between virtual machines, as files.\n"
-	       "\n"
 	       "SOURCE is xen, local, or auto (xen where xenstore can be opened, else local).\n"
-	       "\n"
-	       "    -o endpoint=NAME   the endpoint at the mount point (" ENDPOINT_DEFAULT ")\n"
-	       "    -o acl=FILE        rules to start with (none: nobody may send to us)\n"
-	       "    -o ring=BYTES      memory for each sender that we allow (%u)\n"
-	       "    -o max_msg=BYTES   longest message (%u)\n"
-	       "    -o spin=USEC       look for work so long before sleeping (0, at most %u)\n"
-	       "    -o uid=USER        owner of the files\n"
-	       "    -o gid=GROUP       group of the files\n"
-	       "    -o user=USER       run as this user, when root mounts\n"
-	       "    -o dir=DIR         local: the directory that the domains share\n"
-	       "    -o domid=N         local: this domain's id, 0 to %u\n"
-	       "    -o name=NAME       local: this domain's name\n"
-	       "    -f                 stay in the foreground\n"
-	       "    -d                 the same, and say what FUSE does\n"
-	       "    -h                 this text\n"
-	       "    -V                 version\n"
-	       "\n"
-	       "BYTES may end in K or M.  FUSE's own:\n"
-	       "\n",
-		SIVC_RING_DEFAULT, SIVC_MAX_MSG_DEFAULT, SIVC_SPIN_MAX, SIVC_DOMID_MAX);
-	fuse_lowlevel_help();
+	       "  -o OPTION:\n");
+	for (size_t i = 0; i < ENTRIES && table[i].take != take_refused; i++) {
+		snprintf(name, sizeof(name), "%s%s%s", table[i].name, table[i].argument ? "=" : "",
+			table[i].argument ? table[i].argument : "");
+		printf("     %-15s %s\n", name, table[i].text);
+	}
+	printf("  -f stay in the foreground   -d the same, and say what FUSE does\n"
+	       "  -h this text                -V version\n"
+	       "BYTES may end in K or M.  Some options of mount(8) are taken, too: sivcfs(8).\n");
 }

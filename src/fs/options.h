@@ -2,8 +2,10 @@
 /*
  * options.h: the command line of sivcfs, checked.
  *
- * Three kinds of -o options: ours; those of mount(8) and fstab, which say nothing to us and are
- * dropped; and FUSE's, which stay in `fuse` for libfuse to judge.
+ * One table (options.c) says of every -o option what it is called, what its value may be, where
+ * that goes and what the help text says.  Three kinds are in it: ours; those of mount(8) and
+ * fstab(5), which say nothing to us and are dropped; and those that libfuse and the kernel are to
+ * get, which are collected in `fuse`.
  */
 #ifndef SIVCFS_OPTIONS_H
 #define SIVCFS_OPTIONS_H
@@ -17,35 +19,34 @@
 struct log;
 
 struct options {
-	/* As given. */
+	/* Arguments. */
 	char *source;     /* xen, local, auto */
 	char *mountpoint; /* absolute */
-	char *endpoint;
-	char *acl;  /* file with rules to start with, or NULL */
-	char *dir;  /* local: absolute, or NULL */
-	char *name; /* local, or NULL */
-	int foreground;
-	int debug;
-	int help;
-	int version;
+	bool foreground;
+	bool debug;
+	bool help;
+	bool version;
 
-	/* The texts of numbers, and the numbers. */
-	char *ring_text;
-	char *max_msg_text;
-	char *spin_text;
-	char *uid_text;
-	char *gid_text;
-	char *user_text; /* whom to run as, or NULL */
-	char *domid_text;
+	/* -o.  Written by the functions of the table. */
+	bool remount;     /* mount nothing: remount.h */
+	char *endpoint;   /* never NULL when options_init() has succeeded */
+	char *acl;        /* file with rules, absolute; NULL: none */
+	char *dir;        /* local: absolute; NULL: the default */
+	char *name;       /* local; NULL: none */
+	int domid;        /* local; -1: not given */
 	uint32_t ring;    /* bytes; 0: default */
 	uint32_t max_msg; /* bytes; 0: default */
 	uint32_t spin;    /* microseconds */
 	uid_t uid;
 	gid_t gid;
-	int domid; /* -1: not given */
-	char *user_name;
-	uid_t user_uid; /* 0 if we stay who we are */
+	mode_t mode;     /* of inbox and peers/N */
+	mode_t acl_mode; /* of acl */
+	mode_t umask;    /* taken from the modes of all files and directories */
+	char *user_name; /* whom to run as; NULL: we stay who we are */
+	uid_t user_uid;  /* 0: we stay who we are */
 	gid_t user_gid;
+
+	const char *local_only; /* an option that was given and is for the local backend, or NULL */
 
 	/* For libfuse. */
 	struct fuse_args fuse;

@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "log.h"
+#include "number.h"
 #include "text.h"
 
 #define BLOCK_SIZE      4096
@@ -202,23 +203,10 @@ static void node_forget(struct node *node, uint64_t count)
 	branch_put(branch, count);
 }
 
-int peer_number(const char *name, uint16_t *domid)
-{
-	unsigned long number = 0;
-	const char *c;
-
-	for (c = name; *c >= '0' && *c <= '9' && number <= SIVC_DOMID_MAX; c++)
-		number = number * 10 + (unsigned long)(*c - '0');
-	if (c == name || *c != '\0' || number > SIVC_DOMID_MAX || (name[0] == '0' && name[1]))
-		return -ENOENT;
-	*domid = (uint16_t)number;
-	return 0;
-}
-
 static int find_peer(struct branch *branch, const char *name, struct node **node)
 {
 	uint16_t domid;
-	int r = peer_number(name, &domid);
+	int r = domid_parse(name, &domid);
 
 	if (r == 0)
 		return alias_new(branch, NODE_PEER, domid, node);
@@ -279,6 +267,21 @@ static struct attributes *attributes_find(const struct node *node)
 	return attributes;
 }
 
+/* Until somebody changes it. */
+static mode_t first_mode(const struct node *node)
+{
+	const struct fs *fs = node->branch->fs;
+	mode_t mode = kinds[node->kind].mode;
+
+	if (node->kind == NODE_TOP)
+		mode = node->branch->mode;
+	else if (node->kind == NODE_INBOX || node->kind == NODE_PEER)
+		mode = S_IFREG | fs->mode;
+	else if (node->kind == NODE_ACL)
+		mode = S_IFREG | fs->acl_mode;
+	return mode & ~fs->umask;
+}
+
 void node_attributes(const struct node *node, struct attributes *attributes)
 {
 	const struct attributes *changed = attributes_find(node);
@@ -290,7 +293,7 @@ void node_attributes(const struct node *node, struct attributes *attributes)
 	}
 	*attributes = (struct attributes){
 		.key = attributes_key(node),
-		.mode = node->kind == NODE_TOP ? branch->mode : kinds[node->kind].mode,
+		.mode = first_mode(node),
 		.uid = branch->uid,
 		.gid = branch->gid,
 		.atime = branch->made,

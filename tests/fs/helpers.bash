@@ -260,11 +260,12 @@ mounts_here() {
 }
 
 # Processes of sivcfs that have a file of this test open, also those that went into the background.
-# Its log does not count: valgrind has that open in each process.
+# Its log does not count: valgrind has that open in each process.  The processes that unmount do not
+# count either: each ends with its own.
 daemons_here() {
   local exe
   while read -r exe; do
-    [[ -z $(find "${exe%exe}cwd" "${exe%exe}fd" -lname "$BATS_TEST_TMPDIR*" \
+    [[ $(cat "${exe%exe}comm" 2> /dev/null) == sivc-unmount || -z $(find "${exe%exe}cwd" "${exe%exe}fd" -lname "$BATS_TEST_TMPDIR*" \
       ! -lname "$BATS_TEST_TMPDIR/log/*" 2> /dev/null) ]] \
       || cut -d/ -f3 <<< "$exe"
   done < <(find /proc/[0-9]*/exe -lname "$running*" 2> /dev/null)
@@ -286,7 +287,7 @@ teardown() {
     "$build/tests/await" exit "$pid" || { bad=1; kill -KILL "$pid"; }
   done
   # A file outside of this directory that a test has made; it says so before it makes it.
-  [[ ! -f remove_afterwards ]] || rm -f "$(cat remove_afterwards)"
+  [[ ! -f remove_afterwards ]] || xargs -d '\n' rm -f < remove_afterwards
   files=$([[ ! -d hv ]] || leftovers)
   if [[ -n $files ]]; then
     printf 'left behind in hv:\n%s\n' "$files"

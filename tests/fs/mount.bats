@@ -25,6 +25,51 @@ unmount() {
   refused "nonsense" dir=hv domid=1 nonsense
 }
 
+@test "what is wrong with an option is said with what would be right" {
+  refused "nonsense: there is no such option.*acl.*domid.*name" dir=hv domid=1 nonsense
+  refused "ring=5000: must be a power of two" dir=hv domid=1 ring=5000
+  refused "ring=12: must be a number from 4096 to 2097152" dir=hv domid=1 ring=12
+  refused "spin=9x: must be a number from 0 to 10000" dir=hv domid=1 spin=9x
+  refused "acl: needs a value" dir=hv domid=1 acl
+  refused "remount=1: takes no value" dir=hv domid=1 remount=1
+  refused "ro: .*sent by writing" dir=hv domid=1 ro
+  refused "-x: there is no such option" dir=hv domid=1 -x
+}
+
+@test "each option of FUSE and mount(8) that sivcfs(8) lists is taken" {
+  local list=allow_other,default_permissions,fsname=x,nosuid,suid,nodev,dev,noexec,exec,noatime,atime
+  list+=,dirsync,sync,async,defaults,rw,auto,noauto,user,nouser,users,owner,group,nofail,_netdev
+  list+=,relatime,auto_unmount,comment=x,x-anything=1
+  for option in ${list//,/ }; do
+    grep -qE "(^|[^a-z_])${option%=*}([^a-z_]|$)" "$repo/doc/sivcfs.8" || [[ $option == x-* ]]
+  done
+  start_domain 1 "$list"
+  limit cat 1/self > /dev/null
+}
+
+@test "mode=, acl_mode= and umask= are the modes of the files until somebody changes them" {
+  start_domain 1 mode=0640,acl_mode=0644
+  same "$(stat -c %a 1 1/inbox 1/peers/1 1/acl 1/stats | xargs)" "755 640 640 644 444"
+  mkdir 1/endpoints/more
+  same "$(stat -c %a 1/endpoints/more/inbox 1/endpoints/more/acl | xargs)" "640 644"
+  chmod 0600 1/inbox
+  same "$(stat -c %a 1/inbox)" 600
+  stop_domain 1
+  start_domain 1 mode=666,umask=027
+  same "$(stat -c %a 1 1/inbox 1/stats | xargs)" "750 640 440"
+  for mode in 888 0xff -1 1777 rw ''; do
+    refused "mode" dir=hv domid=2 mode="$mode"
+    refused "umask" dir=hv domid=2 umask="$mode"
+  done
+}
+
+@test "what mode= allows an ordinary user can do" {
+  pair mode=0666
+  as_user bash -c 'echo hello > 1/peers/2'
+  same "$(as_user "$build/tests/fileop" 2/inbox r+nonblock read)" 'read 6 hello\x0a'
+  fails as_user cat 1/acl 2> /dev/null
+}
+
 @test "domid must be a number from 0 to 32751" {
   for id in 32752 65536 99999999999 -1 x 1x ''; do
     refused "domid" dir=hv domid="$id"
@@ -117,6 +162,8 @@ unmount() {
   run limit "$sivcfs" --help
   same "$status" 0
   like "$output" "domid="
+  # It fits a screen.
+  (($(wc -l <<< "$output") <= 24 && $(wc -L <<< "$output") <= 80))
   run limit "$sivcfs" --version
   same "$status" 0
   like "$output" "[0-9]+\.[0-9]+"
@@ -338,18 +385,20 @@ unmount() {
 # with_helper COMMAND...: while mount(8) finds a mount.sivc as it is installed, but for the place of
 # sivcfs.
 with_helper() {
-  local helper=/sbin/mount.sivc status=0
+  local helper=/sbin/mount.sivc other=/sbin/mount.fuse.sivc ended=0
   if [[ -e $helper || -L $helper ]]; then
     skip "$helper exists already"
   fi
   DESTDIR=$PWD/installed meson install -C "$build" --no-rebuild --quiet
   sed "s|^sivcfs=.*|sivcfs=$sivcfs|" installed/usr/sbin/mount.sivc > helper
   chmod +x helper
-  echo "$helper" > remove_afterwards
+  [[ $(readlink installed/usr/sbin/mount.fuse.sivc) == mount.sivc ]]
+  printf '%s\n' "$helper" "$other" > remove_afterwards
   ln -s "$PWD/helper" $helper
-  "$@" || status=$?
-  rm $helper remove_afterwards
-  return "$status"
+  ln -s "$PWD/helper" "$other"
+  "$@" || ended=$?
+  rm $helper "$other" remove_afterwards
+  return "$ended"
 }
 
 @test "mount -t sivc mounts, with the options of mount(8) as well" {
@@ -365,6 +414,80 @@ with_helper() {
   run with_helper limit mount -t sivc local "$PWD/mnt" -o "dir=$PWD/hv,domid=5,nonsense"
   ((status > 0 && status < 124))
   like "$output" "nonsense"
+}
+
+@test "mount -t fuse.sivc mounts" {
+  mkdir mnt
+  with_helper limit mount -t fuse.sivc local "$PWD/mnt" -o "dir=$PWD/hv,domid=5"
+  like "$(cat mnt/self)" "domid 5"
+  unmount "$PWD/mnt"
+}
+
+# with_helper looks at the status alone, so each condition is a part of it.
+remounts() {
+  echo "allow 8" > rules
+  limit mount -o "remount,acl=$PWD/rules" "$PWD/mnt" \
+    && same "$(cat mnt/acl)" "allow 8" || return
+  echo "allow" > rules
+  run limit mount -o "remount,acl=$PWD/rules" "$PWD/mnt"
+  ((status > 0 && status < 124)) && like "$output" "rules.*Invalid argument" || return
+  # Without acl= there is nothing to read again.
+  limit mount -o remount "$PWD/mnt" && same "$(cat mnt/acl)" "allow 8"
+}
+
+@test "mount -o remount,acl=FILE reads the rules, and says what is wrong with them" {
+  mkdir mnt
+  echo "allow 7" > rules
+  "$sivcfs" local mnt -o "dir=$PWD/hv,domid=5,acl=$PWD/rules"
+  with_helper remounts
+  unmount mnt
+}
+
+@test "remount of what is no sivcfs is an error" {
+  mkdir mnt
+  echo precious > mnt/acl
+  run limit "$sivcfs" local mnt -o "remount,acl=/dev/null"
+  ((status > 0 && status < 124))
+  like "$output" "not mounted on $PWD/mnt"
+  same "$(cat mnt/acl)" precious
+}
+
+acl_is() {
+  [[ $(cat 1/acl) == "$1" ]]
+}
+
+@test "SIGHUP reads acl=FILE again, as one update, and unmounts nothing" {
+  echo "allow 7" > rules
+  chmod 0600 rules
+  chmod 1777 hv
+  start_domain 1 "acl=$PWD/rules,user=$ordinary_user"
+  printf 'allow 8\nallow 9\n' > rules
+  kill -HUP "${domain_pid[1]}"
+  eventually acl_is $'allow 8\nallow 9'
+  # One that is wrong changes nothing; one that is gone, or is no file, neither.
+  printf 'allow 10\nallow\n' > rules
+  kill -HUP "${domain_pid[1]}"
+  eventually grep -q 'rules that were in force before stay' log/1
+  grep 'line 2' log/1
+  rm rules
+  kill -HUP "${domain_pid[1]}"
+  eventually grep -q 'rules: .*No such file' log/1
+  mkfifo rules
+  kill -HUP "${domain_pid[1]}"
+  eventually grep -q 'rules: .*Invalid argument' log/1
+  acl_is $'allow 8\nallow 9'
+  rm rules
+  : > rules
+  kill -HUP "${domain_pid[1]}"
+  eventually acl_is ''
+}
+
+@test "SIGHUP without acl=FILE changes nothing, and says so" {
+  start_domain 1
+  echo "allow 7" > 1/acl
+  kill -HUP "${domain_pid[1]}"
+  eventually grep -q 'SIGHUP: mounted without acl=FILE' log/1
+  acl_is "allow 7"
 }
 
 @test "mount -f does nothing but say it would work" {

@@ -58,8 +58,10 @@ user_directory() {
   same "$(status_of "$mounter" CapPrm)" 0000000000200004
   same "$(status_of "$mounter" NoNewPrivs)" 1
   same "$(readlink "/proc/$mounter/fd/"[0-2] | uniq)" /dev/null
-  same "$(find "/proc/$mounter/fd" -type l | wc -l)" 4
+  # The fifth is the directory that the mount point is in.
+  same "$(find "/proc/$mounter/fd" -type l | wc -l)" 5
   like "$(readlink "/proc/$mounter/fd/3")" '^socket:'
+  same "$(readlink "/proc/$mounter/fd/4")" "$PWD"
   same "$(readlink "/proc/$mounter/cwd")" /
   stop_domain 1
   [[ ! -e /proc/$mounter ]]
@@ -73,6 +75,30 @@ user_directory() {
   kill -TERM "${domain_pid[1]}"
   ended_well 1
   same "$(mounts_here)" ""
+}
+
+@test "it unmounts its own mount, whatever its path leads to by then" {
+  mkdir -p place/mnt other/mnt
+  start_domain 2
+  serve 1 place/mnt dir=hv,domid=1
+  # Now the path leads to the mount of domain 2, which has died as well.
+  mv place moved
+  ln -s "$PWD/swapped" place
+  mkdir swapped swapped/mnt
+  mount --bind 2 swapped/mnt
+  local mounter
+  mounter=$(mounter_of 2)
+  kill -STOP "$mounter"
+  kill -KILL "${domain_pid[2]}"
+  "$build/tests/await" exit "${domain_pid[2]}"
+  domain_killed[2]=1
+  unset "domain_pid[2]"
+  kill_domain 1
+  eventually unmounted moved/mnt
+  mounts_here | grep -qxF "$PWD/swapped/mnt"
+  umount swapped/mnt
+  kill -CONT "$mounter"
+  eventually unmounted 2
 }
 
 @test "signals that are for a whole group of processes do not take away what unmounts" {

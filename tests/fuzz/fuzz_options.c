@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (options_init(&options, &log, argc, argv) == 0 && !options.help && !options.version)
 		if (!options.mountpoint || options.mountpoint[0] != '/' ||
 			options.max_msg > SIVC_MAX_MSG_MAX || options.ring > SIVC_RING_MAX ||
-			options.domid > (int)SIVC_DOMID_MAX)
+			options.domid > (int)SIVC_DOMID_MAX || options.mode > 0777 ||
+			options.acl_mode > 0777 || options.umask > 0777)
 			__builtin_trap();
 	options_deinit(&options);
 	free(text);
