@@ -219,6 +219,17 @@ static void release(struct inbound *in)
 		hv_port_notify(in->channel.port);
 }
 
+/* Whether P still maps them, nobody tells us. */
+static void count_revoked(struct inbound *in)
+{
+	in->ep->counters.rings_revoked++;
+	if (++in->counters.revoked == TURNS_MAX)
+		report(in->ep->sivc, LOG_WARNING,
+			"%d rings of domain %u were taken back from endpoint %s; their memory "
+			"stays taken as long as that domain maps them",
+			TURNS_MAX, in->domid, in->ep->name);
+}
+
 /*
  * Tells P the verdict, and takes the ring back; `keep`: with what P has sent.  Between the two
  * steps is only the last look at P's index: a sender that meets us there has to come again.
@@ -243,7 +254,8 @@ static void revoke(struct inbound *in, enum sivc_verdict verdict, bool keep)
 		ring_keep(in);
 	if (r < 0)
 		log_breach(in, "what was in its ring is dropped");
-	in->ep->counters.rings_revoked += open;
+	if (open)
+		count_revoked(in);
 	close_channel(in);
 }
 

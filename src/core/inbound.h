@@ -92,6 +92,7 @@ struct inbound {
 	struct inbound_counters {
 		uint64_t messages; /* that readers have taken */
 		uint64_t bytes;    /* of those */
+		uint64_t revoked;  /* rings */
 	} counters;
 };
 

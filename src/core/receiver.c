@@ -118,12 +118,12 @@ static int get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **result
 int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
 {
 	struct inbound *in;
-	int r = ep->receiver.events ? get(ep, domid, &in) : 0; /* if not, receiver_resume will */
+	int r = get(ep, domid, &in);
 
-	if (r < 0 || !ep->receiver.events)
-		return r;
-	r = inbound_permit(in);
-	turn_set(in, in->turn); /* it may have a channel now */
+	if (r == 0)
+		r = inbound_permit(in);
+	if (r == 0)
+		turn_set(in, in->turn); /* it has a channel now */
 	if (r == 0)
 		return 0;
 	hv_log(ep->sivc->hv, LOG_ERR, "domain %u cannot send to endpoint %s: %s", domid, ep->name,
@@ -203,10 +203,10 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 static int next_turn(struct sivc_endpoint *ep, bool (*wanted)(const struct inbound *in),
 	struct inbound **result, struct sivc_message *message)
 {
-	struct inbound *in, *next;
-	int r, turns = 0, none = -EAGAIN;
+	struct inbound *in, *next, *poor = NULL; /* no memory for the message of the first such */
+	int r, turns = 0;
 
-	for (in = TAILQ_FIRST(&ep->receiver.ready); in; in = next) {
+	for (in = TAILQ_FIRST(&ep->receiver.ready); in && in != poor; in = next) {
 		next = TAILQ_NEXT(in, link);
 		if (!wanted(in))
 			continue;
@@ -215,20 +215,24 @@ static int next_turn(struct sivc_endpoint *ep, bool (*wanted)(const struct inbou
 		if (r == 0 || (r == -EPROTO && wanted_by_own(in)))
 			return r;
 		if (r == -ENOMEM) {
-			none = r; /* it keeps its place; the others have theirs */
-			continue;
+			if (!poor)
+				look_for_events(&ep->receiver);
+			poor = poor ? poor : in;
+			turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+		} else {
+			put_aside(in);
+			if (in->turn != INBOUND_READY)
+				continue;
 		}
-		put_aside(in);
-		if (in->turn != INBOUND_READY)
-			continue;
 		/* It is at the end, and has something, but no whole message. */
 		if (++turns == TURNS_MAX)
 			break;
 		next = next ? next : in;
 	}
-	if (turns == TURNS_MAX || none == -ENOMEM)
-		serve_later(ep, none);
-	return none;
+	r = poor ? -ENOMEM : -EAGAIN;
+	if (turns == TURNS_MAX || poor)
+		serve_later(ep, r);
+	return r;
 }
 
 /* The same for a caller who takes what there is, from anybody. */
@@ -276,8 +280,7 @@ int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 	if (r != -EAGAIN || from != SIVC_ANY || !TAILQ_EMPTY(&receiver->ready))
 		return r;
 	spin_look(&ep->sivc->spin);
-	if (TAILQ_EMPTY(&receiver->ready))
-		look_for_events(receiver);
+	look_for_events(receiver);
 	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
 }
 

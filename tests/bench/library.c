@@ -126,40 +126,33 @@ static void *batched_place(struct link *link)
 	return library->out + library->count * link->plan->size;
 }
 
-struct departure {
-	struct sivc_sending sending;
-	int result;
-};
-
-static void depart(struct sivc_sending *sending, int error)
+static void depart(void *data, int r, size_t sent)
 {
-	struct departure *departure = (struct departure *)(void *)sending;
-
-	departure->result = error;
+	(void)sent;
+	*(int *)data = r;
 }
 
 /* sivc_send_start waits for room where sivc_send_many would give up. */
 static int batched_flush(struct link *link)
 {
 	struct library *library = link->own;
-	struct departure departure = {
-		.sending = {.messages = library->messages, .count = library->count, .done = depart},
-		.result = -EINPROGRESS,
-	};
-	int r;
+	struct sivc_sending *sending;
+	int r, result = -EINPROGRESS;
+	ssize_t n;
 
 	if (!library->count)
 		return 0;
+	n = sivc_send_start(library->endpoint, library->peer, library->messages, library->count,
+		depart, &result, &sending);
 	library->count = 0;
-	r = sivc_send_start(library->endpoint, library->peer, &departure.sending);
-	if (r != -EINPROGRESS)
-		return r;
-	while (departure.result == -EINPROGRESS) {
+	if (n != -EINPROGRESS)
+		return n < 0 ? (int)n : 0;
+	while (result == -EINPROGRESS) {
 		r = sivc_wait(library->sivc, -1);
 		if (r < 0)
 			return r;
 	}
-	return departure.result;
+	return result;
 }
 
 static int batched_send(struct link *link, size_t size)
@@ -172,26 +165,21 @@ static int batched_send(struct link *link, size_t size)
 	return library->count < library->batch ? 0 : batched_flush(link);
 }
 
-struct arrival {
-	struct sivc_waiter waiter;
-	bool arrived;
-};
-
-static void arrive(struct sivc_waiter *waiter)
+static void arrive(void *data, int r, const struct sivc_message *message)
 {
-	struct arrival *arrival = (struct arrival *)(void *)waiter;
-
-	arrival->arrived = true;
+	(void)r;
+	(void)message; /* it stays: batched_peek takes it */
+	*(bool *)data = true;
 }
 
 static int batched_wait(struct library *library)
 {
-	struct arrival arrival = {.waiter = {.fn = arrive}};
-	int r = sivc_wait_receive(library->endpoint, SIVC_ANY, &arrival.waiter);
+	struct sivc_waiter *waiter;
+	bool arrived = false;
+	int r = sivc_wait_receive(library->endpoint, SIVC_ANY, arrive, &arrived, &waiter);
 
-	while (r >= 0 && !arrival.arrived)
+	while (r >= 0 && !arrived)
 		r = sivc_wait(library->sivc, -1);
-	sivc_wait_cancel(&arrival.waiter);
 	return r;
 }
 

@@ -7,18 +7,18 @@
 #define STEPS_MAX 200
 
 static struct scene scene;
-static struct sivc_waiter waiter;
-static struct sivc_sending sending;
+static struct waiter waiter;
+static struct sending sending;
 static struct iovec sending_message;
 static bool sending_busy;
 static char bytes[MAX_MSG];
 
-static void on_room(struct sivc_waiter *w)
+static void on_room(struct waiter *w)
 {
 	(void)w;
 }
 
-static void on_sent(struct sivc_sending *s, int error)
+static void on_sent(struct sending *s, int error)
 {
 	(void)s;
 	(void)error;
@@ -107,25 +107,25 @@ static void use(struct input *input)
 		if (sending_busy)
 			break;
 		sending_message = (struct iovec){bytes, length};
-		sending = (struct sivc_sending){
+		sending = (struct sending){
 			.messages = &sending_message, .count = 1, .done = on_sent};
 		sending_busy = true;
-		if (sivc_send_start(victim->ep, ATTACKER, &sending) != -EINPROGRESS)
+		if (send_start(victim->ep, ATTACKER, &sending) != -EINPROGRESS)
 			sending_busy = false;
 		break;
 	case 3:
 		if (sending_busy)
-			sivc_send_cancel(&sending);
+			send_cancel(&sending);
 		sending_busy = false;
 		break;
 	case 4:
 		sivc_writable(victim->ep, ATTACKER, length);
 		break;
 	case 5:
-		if (waiter.list)
-			sivc_wait_cancel(&waiter);
+		if (waiter.handle)
+			wait_cancel(&waiter);
 		else
-			sivc_wait_send(victim->ep, ATTACKER, length, &waiter);
+			wait_send(victim->ep, ATTACKER, length, &waiter);
 		break;
 	}
 	sivc_dispatch(victim->sivc);
@@ -137,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	changes.size = 0;
 	fake_reset();
-	waiter = (struct sivc_waiter){.fn = on_room};
+	waiter = (struct waiter){.fn = on_room};
 	sending_busy = false;
 	house_open_ring(&scene.victim, VICTIM, NULL, 4096);
 	attacker_open(&scene.x);

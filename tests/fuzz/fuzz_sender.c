@@ -7,10 +7,10 @@
 #define STEPS_MAX 200
 
 static struct scene scene;
-static struct sivc_waiter waiters[2];
+static struct waiter waiters[2];
 static bool linked;
 
-static void on_ready(struct sivc_waiter *waiter)
+static void on_ready(struct waiter *waiter)
 {
 	(void)waiter;
 }
@@ -110,10 +110,10 @@ static void use(struct input *input)
 	case 7:
 		for (int i = 0; i < 2; i++)
 			if (!waiters[i].list)
-				sivc_wait_receive(victim->ep, i ? ATTACKER : SIVC_ANY, &waiters[i]);
+				wait_receive(victim->ep, i ? ATTACKER : SIVC_ANY, &waiters[i]);
 		break;
 	case 8:
-		sivc_wait_cancel(&waiters[take_byte(input) % 2]);
+		wait_cancel(&waiters[take_byte(input) % 2]);
 		break;
 	case 9:
 		if (sivc_stats(victim->ep, &text) > 0)
@@ -125,9 +125,9 @@ static void use(struct input *input)
 
 static void check(void)
 {
-	const struct inbound *in = inbound_find(scene.victim.ep, ATTACKER);
+	const struct inbound *in = receiver_find(scene.victim.ep, ATTACKER);
 
-	if (in && in->partial && in->partial_capacity > 4 * MAX_MSG)
+	if (in && in->assembly.message && in->assembly.capacity > 4 * MAX_MSG)
 		abort(); /* more than it has sent, and more than a message */
 }
 

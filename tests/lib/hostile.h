@@ -26,12 +26,16 @@
 
 #include "fake_hv.c"
 
-#include "core.h"
+#include "endpoint.h"
 #include "inbound.h"
 #include "outbound.h"
 #include "page.h"
+#include "receiver.h"
 #include "ring.h"
+#include "sender.h"
 #include "tap.h"
+#include "tuning.h"
+#include "waits.h"
 
 #define VICTIM   1
 #define FRIEND   2

@@ -42,7 +42,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "endpoint.h"
 #include "fake_hv.h"
 #include "page.h"
 

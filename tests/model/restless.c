@@ -90,7 +90,7 @@ void hook_barrier(const char *name)
 	(void)name;
 }
 
-static void on_done(struct sivc_sending *sending, int error)
+static void on_done(struct sending *sending, int error)
 {
 	(void)sending;
 	(void)error;
@@ -158,12 +158,12 @@ static bool left_for_a_second(struct scene *s)
 static bool while_one_waits(void)
 {
 	struct iovec message = {(void *)(uintptr_t) "message", 8};
-	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_done};
+	struct sending sending = {.messages = &message, .count = 1, .done = on_done};
 	struct scene s;
 
 	CHECK(scene_restless(&s));
 	restless.page = NULL;
-	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
+	CHECK_IS(send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
 	restless.page = s.x.page;
 	loads();
 	hv_port_notify(s.x.port);
@@ -176,12 +176,12 @@ static bool while_one_waits(void)
 static bool while_one_comes(void)
 {
 	struct iovec message = {(void *)(uintptr_t) "message", 8};
-	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_done};
+	struct sending sending = {.messages = &message, .count = 1, .done = on_done};
 	struct scene s;
 
 	CHECK(scene_restless(&s));
 	loads();
-	CHECK_IS(sivc_send_start(s.victim.ep, ATTACKER, &sending), -EPROTO);
+	CHECK_IS(send_start(s.victim.ep, ATTACKER, &sending), -EPROTO);
 	printf("# %lu loads\n", restless.loads);
 	CHECK(loads() <= LOADS_MAX);
 	return left_for_a_second(&s);

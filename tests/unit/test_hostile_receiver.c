@@ -91,7 +91,7 @@ static bool page_is_breach(void (*spoil)(struct attacker *x))
 	spoil(&s.x);
 	attacker_turn(&s.x);
 	CHECK(fails_with(&s, -EPROTO));
-	CHECK(s.victim.ep->breaches >= 1);
+	CHECK(s.victim.ep->counters.breaches >= 1);
 	CHECK_IS(s.victim.warnings, 1);
 	s.x.page->magic = SIVC_MAGIC;
 	s.x.page->page_nonce = s.x.nonce;
@@ -232,7 +232,7 @@ static bool aliased_references(void)
 	attacker_turn(&s.x);
 	for (int i = 0; i < 1000; i++) {
 		send_to_attacker(&s);
-		page->cons = s.victim.ep->outbounds->tx.prod;
+		page->cons = s.victim.ep->sender.outbounds->tx.prod;
 	}
 	CHECK(others_go_on(&s));
 	scene_close(&s);
@@ -264,7 +264,7 @@ static bool first_seen_unsettled(int ms)
 	CHECK(scene_serve(&s));
 	s.x.seq = 0;
 	attacker_serve(&s.x, VICTIM);
-	CHECK_IS(s.x.seq, s.victim.ep->outbounds->view.seq);
+	CHECK_IS(s.x.seq, s.victim.ep->sender.outbounds->view->seq);
 	s.x.page->seq = s.x.seq - 1;
 	house_run(&s.victim); /* its watch fires */
 	CHECK_IS(send_to_attacker(&s), -EAGAIN);
@@ -298,7 +298,7 @@ static bool index_is_breach(void (*spoil)(struct attacker *x))
 	CHECK_IS(send_to_attacker(&s), -EAGAIN);
 	spoil(&s.x);
 	CHECK(fails_with(&s, -EPROTO));
-	CHECK_IS(s.victim.ep->breaches, 1);
+	CHECK_IS(s.victim.ep->counters.breaches, 1);
 	CHECK_IS(s.victim.warnings, 1);
 	scene_close(&s);
 	return true;
@@ -423,7 +423,7 @@ static bool breaches_again_and_again(void)
 
 /* Those who wait. */
 
-static void on_done(struct sivc_sending *sending, int error)
+static void on_done(struct sending *sending, int error)
 {
 	(void)sending;
 	(void)error;
@@ -437,16 +437,16 @@ static bool scene_fill(struct scene *s)
 	return true;
 }
 
-static bool begin_to_wait(struct scene *s, struct sivc_sending *sending)
+static bool begin_to_wait(struct scene *s, struct sending *sending)
 {
 	static const struct iovec message = {(void *)(uintptr_t) "message", 8};
 
-	*sending = (struct sivc_sending){.messages = &message, .count = 1, .done = on_done};
-	CHECK_IS(sivc_send_start(s->victim.ep, ATTACKER, sending), -EINPROGRESS);
+	*sending = (struct sending){.messages = &message, .count = 1, .done = on_done};
+	CHECK_IS(send_start(s->victim.ep, ATTACKER, sending), -EINPROGRESS);
 	return true;
 }
 
-static bool scene_wait(struct scene *s, struct sivc_sending *sending)
+static bool scene_wait(struct scene *s, struct sending *sending)
 {
 	return scene_fill(s) && begin_to_wait(s, sending);
 }
@@ -454,17 +454,17 @@ static bool scene_wait(struct scene *s, struct sivc_sending *sending)
 /* It waits while the page is being changed, which no event tells the end of. */
 static bool settles_for_who_waits(void)
 {
-	struct sivc_sending sending;
+	struct sending sending;
 	struct scene s;
 
 	CHECK(scene_serve(&s));
 	s.x.page->seq = s.x.seq + 1;
 	CHECK(begin_to_wait(&s, &sending));
 	house_live(&s.victim, 20);
-	CHECK(sending.outbound);
+	CHECK(sending.handle);
 	attacker_turn(&s.x);
 	house_live(&s.victim, 200);
-	CHECK(!sending.outbound);
+	CHECK(!sending.handle);
 	CHECK_IS(sending.sent, 1);
 	scene_close(&s);
 	return true;
@@ -473,7 +473,7 @@ static bool settles_for_who_waits(void)
 /* XSA-332: events that bring no room. */
 static bool flood_at_a_waiting_sender(void)
 {
-	struct sivc_sending sending;
+	struct sending sending;
 	struct scene s;
 	uint64_t end;
 
@@ -482,25 +482,25 @@ static bool flood_at_a_waiting_sender(void)
 		hv_port_notify(s.x.port);
 		sivc_wait(s.victim.sivc, 1);
 	}
-	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->out_wakeups);
-	CHECK(s.victim.ep->out_wakeups <= 600);
+	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->counters.send_wakeups);
+	CHECK(s.victim.ep->counters.send_wakeups <= 600);
 	CHECK(others_go_on(&s));
 	attacker_take(&s.x);
 	house_live(&s.victim, 50);
-	CHECK(!sending.outbound); /* room is found all the same */
+	CHECK(!sending.handle); /* room is found all the same */
 	scene_close(&s);
 	return true;
 }
 
 static bool flood_at_nobody(void)
 {
-	struct sivc_sending sending;
+	struct sending sending;
 	struct pollfd fd;
 	struct scene s;
 	int woken = 0;
 
 	CHECK(scene_wait(&s, &sending));
-	sivc_send_cancel(&sending);
+	send_cancel(&sending);
 	house_live(&s.victim, 20);
 	fd = (struct pollfd){sivc_fd(s.victim.sivc), POLLIN, 0};
 	for (int i = 0; i < 1000; i++) {
@@ -530,7 +530,7 @@ static void turn_without_rest(struct attacker *x, uint64_t *random)
 /* The page changes all the time, and a sender waits. */
 static bool page_never_rests(void (*scribble)(struct attacker *x, uint64_t *random))
 {
-	struct sivc_sending sending;
+	struct sending sending;
 	struct scribbler scribbler = {.scribble = scribble};
 	uint64_t start, longest = 0;
 	struct scene s;
@@ -571,13 +571,13 @@ static bool page_changes_as_fast_as_it_can(void)
  */
 static bool looks_out_for_nothing(void (*scribble)(struct attacker *x, uint64_t *random))
 {
-	struct sivc_sending sending;
+	struct sending sending;
 	struct scribbler scribbler = {.scribble = scribble};
 	struct scene s;
 	uint64_t used;
 
 	CHECK(scene_fill(&s));
-	s.victim.sivc->may_spin = true;
+	s.victim.sivc->spin.allowed = true;
 	CHECK(begin_to_wait(&s, &sending));
 	scribbler.x = &s.x;
 	scribbler_start(&scribbler);
@@ -634,7 +634,7 @@ static void odd_then_even(struct attacker *x, uint64_t *random)
 static bool last_message_is_in_doubt(void)
 {
 	struct scribbler scribbler = {.scribble = odd_then_even};
-	struct sivc_sending sending;
+	struct sending sending;
 	struct iovec *message;
 	unsigned int doubts = 0;
 	struct scene s;
@@ -642,17 +642,17 @@ static bool last_message_is_in_doubt(void)
 	CHECK(scene_serve(&s));
 	message = malloc(sizeof(*message));
 	*message = (struct iovec){(void *)(uintptr_t) "message", 8};
-	s.victim.sivc->may_spin = true;
+	s.victim.sivc->spin.allowed = true;
 	scribbler.x = &s.x;
 	scribbler_start(&scribbler);
 	for (uint64_t end = now_ms() + 1000; now_ms() < end;) {
 		attacker_take(&s.x);
-		sending = (struct sivc_sending){.messages = message, .count = 1, .done = on_done};
-		if (sivc_send_start(s.victim.ep, ATTACKER, &sending) != -EINPROGRESS)
+		sending = (struct sending){.messages = message, .count = 1, .done = on_done};
+		if (send_start(s.victim.ep, ATTACKER, &sending) != -EINPROGRESS)
 			continue;
-		doubts += sending.in_doubt;
+		doubts += sending.handle->in_doubt;
 		sivc_wait(s.victim.sivc, 1);
-		sivc_send_cancel(&sending);
+		send_cancel(&sending);
 	}
 	scribbler_stop(&scribbler);
 	free(message);
@@ -663,22 +663,22 @@ static bool last_message_is_in_doubt(void)
 }
 
 /* What one finds out who does not wait, they are told who do; no event tells them. */
-static void on_told(struct sivc_waiter *waiter)
+static void on_told(struct waiter *waiter)
 {
-	waiter->length = 0;
+	(void)waiter;
 }
 
 static bool who_waits_is_told(void (*spoil)(struct attacker *x), int error)
 {
-	struct sivc_waiter waiter = {.fn = on_told};
+	struct waiter waiter = {.fn = on_told};
 	struct scene s;
 
 	CHECK(scene_fill(&s));
-	CHECK_IS(sivc_wait_send(s.victim.ep, ATTACKER, 8, &waiter), 0);
+	CHECK_IS(wait_send(s.victim.ep, ATTACKER, 8, &waiter), 0);
 	spoil(&s.x);
 	CHECK_IS(send_to_attacker(&s), error);
 	house_run(&s.victim);
-	CHECK_IS(waiter.length, 0);
+	CHECK(!waiter.handle);
 	scene_close(&s);
 	return true;
 }
@@ -705,17 +705,17 @@ static bool who_waits_is_told_of_an_end(void)
 
 /* The first of two who poll takes the second off the list, as a program may. */
 struct poller {
-	struct sivc_waiter waiter;
+	struct waiter waiter;
 	struct poller *other;
 	int calls;
 };
 
-static void cancel_other(struct sivc_waiter *waiter)
+static void cancel_other(struct waiter *waiter)
 {
 	struct poller *poller = (struct poller *)waiter;
 
 	poller->calls++;
-	sivc_wait_cancel(&poller->other->waiter);
+	wait_cancel(&poller->other->waiter);
 }
 
 static bool waiter_cancels_the_next(void)
@@ -728,8 +728,8 @@ static bool waiter_cancels_the_next(void)
 	CHECK(scene_serve(&s));
 	while (send_to_attacker(&s) == 0)
 		;
-	CHECK_IS(sivc_wait_send(s.victim.ep, ATTACKER, 8, &a.waiter), 0);
-	CHECK_IS(sivc_wait_send(s.victim.ep, ATTACKER, 8, &b.waiter), 0);
+	CHECK_IS(wait_send(s.victim.ep, ATTACKER, 8, &a.waiter), 0);
+	CHECK_IS(wait_send(s.victim.ep, ATTACKER, 8, &b.waiter), 0);
 	attacker_take(&s.x);
 	house_run(&s.victim);
 	CHECK_IS(a.calls, 1);

@@ -23,7 +23,7 @@ static bool is_breach(struct scene *s)
 	CHECK_IS(look(s), -EPROTO);
 	CHECK_IS(look(s), -EPROTO);
 	CHECK_IS(receive(&s->victim, SIVC_ANY, NULL, 0), -EAGAIN);
-	CHECK_IS(s->victim.ep->breaches, 1);
+	CHECK_IS(s->victim.ep->counters.breaches, 1);
 	CHECK_IS(s->victim.warnings, 1);
 	CHECK_IS(page_read(s->x.page, s->x.nonce, &view), 0);
 	CHECK_IS(view.verdict, SIVC_VERDICT_REFUSED);
@@ -144,17 +144,17 @@ static bool too_long_in_pieces(void)
 	uint32_t sent = 0;
 
 	CHECK(scene_link(&s));
-	in = inbound_find(s.victim.ep, ATTACKER);
+	in = receiver_find(s.victim.ep, ATTACKER);
 	while (r == -EAGAIN && sent < 4 * MAX_MSG) {
 		attacker_put(&s.x, 1000, sent == 0 ? SIVC_FRAME_FIRST : 0, NULL, 1000);
 		attacker_publish(&s.x);
 		sent += 1000;
 		r = look(&s);
-		CHECK(in->partial_capacity <= 2 * MAX_MSG);
+		CHECK(in->assembly.capacity <= 2 * MAX_MSG);
 	}
 	CHECK_IS(r, -EPROTO);
 	CHECK(sent > MAX_MSG && sent <= MAX_MSG + 1000);
-	CHECK(!in->partial);
+	CHECK(!in->assembly.message);
 	return is_breach(&s);
 }
 
@@ -279,19 +279,19 @@ static bool revoked_ring_is_not_read(void)
 }
 
 /* Who is refused has no event channel: it wakes nobody, also one that reads. */
-static void ignore(struct sivc_waiter *waiter)
+static void ignore(struct waiter *waiter)
 {
 	(void)waiter;
 }
 
 static bool refused_wakes_nobody(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct pollfd fd;
 	struct scene s;
 
 	CHECK(scene_link(&s));
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	CHECK_IS(sivc_refuse(s.victim.ep, ATTACKER), 0);
 	house_live(&s.victim, 20);
 	fd = (struct pollfd){sivc_fd(s.victim.sivc), POLLIN, 0};
@@ -299,8 +299,8 @@ static bool refused_wakes_nobody(void)
 		attacker_send(&s.x, "let me in", 9);
 		CHECK_IS(poll(&fd, 1, 0), 0);
 	}
-	CHECK_IS(s.victim.ep->in_wakeups, 0);
-	sivc_wait_cancel(&waiter);
+	CHECK_IS(s.victim.ep->counters.receive_wakeups, 0);
+	wait_cancel(&waiter);
 	scene_close(&s);
 	return true;
 }
@@ -330,21 +330,21 @@ static bool flood_without_readers(void)
 /* Somebody reads, and all that comes are events.  XSA-332, XSA-391. */
 static bool flood_with_a_reader(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct scene s;
 	uint64_t end;
 
 	CHECK(scene_link(&s));
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	for (end = now_ms() + 500; now_ms() < end;) {
 		hv_port_notify(s.x.port);
 		sivc_wait(s.victim.sivc, 1);
 	}
-	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->in_wakeups);
-	CHECK(s.victim.ep->in_wakeups <= 600); /* a storm would be tens of thousands */
+	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->counters.receive_wakeups);
+	CHECK(s.victim.ep->counters.receive_wakeups <= 600); /* a storm would be tens of thousands */
 	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
 	house_run(&s.victim);
-	CHECK(!waiter.list); /* the friend's message is there at once */
+	CHECK(!waiter.handle); /* the friend's message is there at once */
 	scene_close(&s);
 	return true;
 }
@@ -352,18 +352,18 @@ static bool flood_with_a_reader(void)
 /* After the flood the attacker's own messages arrive, too: the penalty ends. */
 static bool flood_ends(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct scene s;
 
 	CHECK(scene_link(&s));
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	for (int i = 0; i < 1000; i++) {
 		hv_port_notify(s.x.port);
 		house_run(&s.victim);
 	}
 	attacker_send(&s.x, "honest now", 10);
 	house_live(&s.victim, 50);
-	CHECK(!waiter.list);
+	CHECK(!waiter.handle);
 	CHECK_IS(look(&s), 10);
 	scene_close(&s);
 	return true;
@@ -428,13 +428,13 @@ static bool messages_that_never_end(void)
  */
 static bool messages_that_never_end_with_a_reader(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct scene s;
 	uint64_t end, beginnings;
 
 	CHECK(scene_link(&s));
 	fill_with_beginnings(&s.x);
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	for (end = now_ms() + 500; now_ms() < end;) {
 		begin_for_ever(&s.x, NULL);
 		hv_port_notify(s.x.port);
@@ -443,7 +443,7 @@ static bool messages_that_never_end_with_a_reader(void)
 	beginnings = s.x.page->cons / ring_span(8);
 	printf("# %llu beginnings in half a second\n", (unsigned long long)beginnings);
 	CHECK(beginnings >= 8 && beginnings <= 1000);
-	sivc_wait_cancel(&waiter);
+	wait_cancel(&waiter);
 	scene_close(&s);
 	return true;
 }
@@ -455,14 +455,14 @@ static bool many_pieces(void)
 	struct scene s;
 
 	CHECK(scene_link(&s));
-	in = inbound_find(s.victim.ep, ATTACKER);
+	in = receiver_find(s.victim.ep, ATTACKER);
 	for (uint32_t i = 0; i < RING / ring_span(8); i++)
 		attacker_put(&s.x, 8, i == 0 ? SIVC_FRAME_FIRST : 0, "12345678", 8);
 	attacker_publish(&s.x);
 	CHECK_IS(look(&s), -EAGAIN);
-	CHECK(in->partial);
-	printf("# %u bytes in a turn\n", in->partial->length);
-	CHECK(in->partial->length <= 100 * 8);
+	CHECK(in->assembly.message);
+	printf("# %u bytes in a turn\n", in->assembly.message->length);
+	CHECK(in->assembly.message->length <= 100 * 8);
 	scene_close(&s);
 	return true;
 }
@@ -484,17 +484,18 @@ static bool scene_pieces(struct scene *s)
 
 static bool took_a_few_turns(const struct scene *s)
 {
-	const struct inbound *in = inbound_find(s->victim.ep, ATTACKER);
+	const struct inbound *in = receiver_find(s->victim.ep, ATTACKER);
 
-	CHECK(in->partial);
-	printf("# %u turns\n", in->partial->length / TURN_BYTES);
-	CHECK(in->partial->length > TURN_BYTES && in->partial->length <= 20 * TURN_BYTES);
+	CHECK(in->assembly.message);
+	printf("# %u turns\n", in->assembly.message->length / TURN_BYTES);
+	CHECK(in->assembly.message->length > TURN_BYTES &&
+		in->assembly.message->length <= 2 * TURNS_MAX * TURN_BYTES);
 	return true;
 }
 
 static bool many_turns(void)
 {
-	struct sivc_waiter own = {.fn = ignore}, any = {.fn = ignore};
+	struct waiter own = {.fn = ignore}, any = {.fn = ignore};
 	struct scene s;
 
 	CHECK(scene_pieces(&s));
@@ -503,13 +504,14 @@ static bool many_turns(void)
 	scene_close(&s);
 
 	CHECK(scene_pieces(&s));
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &any), 0);
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &any), 0);
 	sivc_dispatch(s.victim.sivc);
 	CHECK(took_a_few_turns(&s));
 	scene_close(&s);
 
 	CHECK(scene_pieces(&s));
-	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &own), 0);
+	CHECK_IS(wait_receive(s.victim.ep, ATTACKER, &own), 0);
+	sivc_dispatch(s.victim.sivc);
 	CHECK(took_a_few_turns(&s));
 	scene_close(&s);
 	return true;
@@ -551,7 +553,7 @@ static void begin_both_for_ever(struct attacker *x, uint64_t *random)
 
 static bool two_that_never_end(void)
 {
-	struct sivc_waiter own[] = {{.fn = ignore}, {.fn = ignore}};
+	struct waiter own[] = {{.fn = ignore}, {.fn = ignore}};
 	struct scribbler scribbler = {.scribble = begin_both_for_ever};
 	struct attacker other = {0};
 	uint64_t start, longest = 0;
@@ -566,8 +568,8 @@ static bool two_that_never_end(void)
 	scribbler.x = &s.x;
 	fill_with_beginnings(&s.x);
 	fill_with_beginnings(&other);
-	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &own[0]), 0);
-	CHECK_IS(sivc_wait_receive(s.victim.ep, 4, &own[1]), 0);
+	CHECK_IS(wait_receive(s.victim.ep, ATTACKER, &own[0]), 0);
+	CHECK_IS(wait_receive(s.victim.ep, 4, &own[1]), 0);
 	scribbler_start(&scribbler);
 	for (int i = 0; i < 200 && longest <= CALL_US; i++) {
 		hv_port_notify(s.x.port);
@@ -589,21 +591,22 @@ static bool two_that_never_end(void)
  */
 static bool unwanted_message_while_spinning(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct scene s;
 
 	CHECK(scene_link(&s));
-	s.victim.sivc->may_spin = true;
-	s.victim.sivc->spin = 50;
+	s.victim.sivc->spin.allowed = true;
+	s.victim.sivc->spin.most = 50;
 	attacker_send(&s.x, "unwanted", 8);
-	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &waiter), 0); /* it is ready; */
-	CHECK(!waiter.list);                                            /* poll, say */
-	CHECK_IS(sivc_wait_receive(s.victim.ep, FRIEND, &waiter), 0);
+	CHECK_IS(wait_receive(s.victim.ep, ATTACKER, &waiter), 0); /* it is ready; */
+	loop_run_tasks(&s.victim.sivc->loop);
+	CHECK(!waiter.handle); /* poll, say */
+	CHECK_IS(wait_receive(s.victim.ep, FRIEND, &waiter), 0);
 	sivc_dispatch(s.victim.sivc);
 	CHECK_IS(send_bytes(&s.friend, VICTIM, "wanted", 6), 0);
 	for (int i = 0; i < 1000; i++)
 		sivc_wait(s.victim.sivc, 1);
-	CHECK(!waiter.list);
+	CHECK(!waiter.handle);
 	scene_close(&s);
 	return true;
 }
@@ -617,29 +620,29 @@ static void count_call(void *data)
  * Each time that we look out it has sent one more message, so that nothing is ever waited for. What
  * else this process waits for (the requests of its users, say) is looked at all the same.
  */
-static bool message_by_looking_out(struct scene *s, struct sivc_waiter *waiter)
+static bool message_by_looking_out(struct scene *s, struct waiter *waiter)
 {
 	attacker_send(&s->x, "message", 8);
-	for (int i = 0; i < 2 && waiter->list; i++) /* the first may have found something else */
+	for (int i = 0; i < 2 && waiter->handle; i++) /* the first may have found something else */
 		sivc_wait(s->victim.sivc, 1000);
-	CHECK(!waiter->list);
+	CHECK(!waiter->handle);
 	CHECK_IS(receive(&s->victim, ATTACKER, NULL, 0), 8);
-	CHECK_IS(sivc_wait_receive(s->victim.ep, SIVC_ANY, waiter), 0);
+	CHECK_IS(wait_receive(s->victim.ep, SIVC_ANY, waiter), 0);
 	return true;
 }
 
 static bool always_something_while_spinning(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	int calls = 0, pipes[2], n;
 	struct scene s;
 
 	CHECK(scene_link(&s));
 	CHECK_IS(pipe(pipes), 0);
 	CHECK_IS(write(pipes[1], "x", 1), 1);
-	s.victim.sivc->may_spin = true;
-	s.victim.sivc->spin = 50;
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	s.victim.sivc->spin.allowed = true;
+	s.victim.sivc->spin.most = 50;
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	house_run(&s.victim);
 	CHECK(message_by_looking_out(&s, &waiter)); /* it slept, and was woken; not again */
 	CHECK_IS(sivc_add_fd(s.victim.sivc, pipes[0], POLLIN, count_call, &calls), 0);
@@ -654,23 +657,23 @@ static bool always_something_while_spinning(void)
 /* Spinning has not paid, and is not done any more; then answers come at once, and that is seen. */
 static bool spins_again(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	int calls = 0, pipes[2];
 	struct scene s;
 
 	CHECK(scene_link(&s));
 	CHECK_IS(pipe(pipes), 0);
-	s.victim.sivc->may_spin = true;
-	s.victim.sivc->spin = 10000;
-	s.victim.sivc->spin_now = 0;
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	s.victim.sivc->spin.allowed = true;
+	s.victim.sivc->spin.most = 10000;
+	s.victim.sivc->spin.now = 0;
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	CHECK_IS(sivc_add_fd(s.victim.sivc, pipes[0], POLLIN, count_call, &calls), 0);
 	CHECK_IS(write(pipes[1], "x", 1), 1);
 	for (int i = 0; i < 40; i++)
 		sivc_wait(s.victim.sivc, 1000);
 	CHECK_IS(calls, 40);
-	CHECK(s.victim.sivc->spin_now > 0);
-	sivc_wait_cancel(&waiter);
+	CHECK(s.victim.sivc->spin.now > 0);
+	wait_cancel(&waiter);
 	scene_close(&s);
 	return true;
 }
@@ -678,13 +681,13 @@ static bool spins_again(void)
 static void look_once(struct house *house)
 {
 	loop_run(&house->sivc->loop, 0);
-	if (house->sivc->may_spin)
-		endpoint_look_out(house->ep);
-	else
+	if (!house->sivc->spin.allowed)
 		sivc_dispatch(house->sivc);
+	else if (spin_look(&house->sivc->spin))
+		loop_run_tasks(&house->sivc->loop);
 }
 
-static void on_sent(struct sivc_sending *sending, int error)
+static void on_sent(struct sending *sending, int error)
 {
 	(void)sending;
 	(void)error;
@@ -698,18 +701,18 @@ static unsigned long signals_for_a_message(bool may_spin)
 {
 	static char bytes[MAX_MSG];
 	struct iovec message = {bytes, MAX_MSG};
-	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_sent};
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct sending sending = {.messages = &message, .count = 1, .done = on_sent};
+	struct waiter waiter = {.fn = ignore};
 	unsigned long signals;
 	struct scene s;
 
 	scene_open_ring(&s, SIVC_RING_MIN);
-	s.victim.sivc->may_spin = s.friend.sivc->may_spin = may_spin;
-	s.victim.sivc->spin = s.friend.sivc->spin = 0;
-	if (sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter) < 0 ||
-		sivc_send_start(s.friend.ep, VICTIM, &sending) != -EINPROGRESS)
+	s.victim.sivc->spin.allowed = s.friend.sivc->spin.allowed = may_spin;
+	s.victim.sivc->spin.most = s.friend.sivc->spin.most = 0;
+	if (wait_receive(s.victim.ep, SIVC_ANY, &waiter) < 0 ||
+		send_start(s.friend.ep, VICTIM, &sending) != -EINPROGRESS)
 		abort();
-	for (int i = 0; i < 1000 && (waiter.list || sending.outbound); i++) {
+	for (int i = 0; i < 1000 && (waiter.handle || sending.handle); i++) {
 		look_once(&s.victim);
 		look_once(&s.friend);
 	}
@@ -733,8 +736,11 @@ static bool long_message_without_signals(void)
 /* Takes what has come, and does not ask for a signal yet: is the rest looked out for? */
 static bool looks_out(struct scene *s)
 {
+	const struct channel *channel;
+
 	loop_run(&s->victim.sivc->loop, 0);
-	return endpoint_in_message(s->victim.ep);
+	channel = TAILQ_FIRST(&s->victim.sivc->spin.polled);
+	return channel && channel->polled == CHANNEL_IN_MESSAGE;
 }
 
 /*
@@ -743,13 +749,13 @@ static bool looks_out(struct scene *s)
  */
 static bool crumbs_of_a_message(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct scene s;
 
 	CHECK(scene_link(&s));
-	s.victim.sivc->may_spin = true;
-	s.victim.sivc->spin = 0;
-	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+	s.victim.sivc->spin.allowed = true;
+	s.victim.sivc->spin.most = 0;
+	CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
 	attacker_put(&s.x, 1000, SIVC_FRAME_FIRST, NULL, 1000);
 	attacker_publish(&s.x);
 	CHECK(looks_out(&s));
@@ -760,7 +766,7 @@ static bool crumbs_of_a_message(void)
 		looks_out(&s);
 	}
 	CHECK(!looks_out(&s));
-	sivc_wait_cancel(&waiter);
+	wait_cancel(&waiter);
 	scene_close(&s);
 	return true;
 }
@@ -826,16 +832,16 @@ static bool scribbled_upon_while_it_is_read(void)
 /* A reader of that domain alone waits when the domain breaks the protocol. */
 static bool waiting_reader_is_told(void)
 {
-	struct sivc_waiter waiter = {.fn = ignore};
+	struct waiter waiter = {.fn = ignore};
 	struct scene s;
 
 	CHECK(scene_link(&s));
-	CHECK_IS(sivc_wait_receive(s.victim.ep, ATTACKER, &waiter), 0);
+	CHECK_IS(wait_receive(s.victim.ep, ATTACKER, &waiter), 0);
 	attacker_put(&s.x, 0, 0xFF, NULL, 8);
 	attacker_publish(&s.x);
 	house_run(&s.victim);
-	CHECK_IS(s.victim.ep->breaches, 1);
-	CHECK(!waiter.list);
+	CHECK_IS(s.victim.ep->counters.breaches, 1);
+	CHECK(!waiter.handle);
 	CHECK_IS(look(&s), -EPROTO);
 	scene_close(&s);
 	return true;
@@ -846,7 +852,8 @@ static bool memory_is_bounded(void)
 {
 	struct inbound *in;
 	struct scene s;
-	uint64_t most = 0;
+	const struct unread_ring *ring;
+	uint64_t kept, most = 0;
 	unsigned int messages = 0;
 	char bytes[8];
 
@@ -868,16 +875,21 @@ static bool memory_is_bounded(void)
 		fake_kill(x.hv);
 		fake_name_set("mallory", ATTACKER);
 		house_live(&s.victim, 60);
-		in = inbound_find(s.victim.ep, ATTACKER);
-		most = in->kept_count > most ? in->kept_count : most;
+		in = receiver_find(s.victim.ep, ATTACKER);
+		kept = 0;
+		TAILQ_FOREACH (ring, &in->rings, link)
+			kept++;
+		most = kept > most ? kept : most;
 	}
 	printf("# %llu rings are kept\n", (unsigned long long)most);
 	CHECK_IS(most, 2);
-	/* It can send again when somebody has read. */
+	/* It is refused, with a word, until somebody has read and it is allowed again. */
 	CHECK(!attacker_link(&s.x, VICTIM));
+	CHECK_IS(sivc_permit(s.victim.ep, ATTACKER), -ENOSPC);
 	while (receive(&s.victim, SIVC_ANY, bytes, sizeof(bytes)) == 8)
 		messages++;
 	CHECK_IS(messages, 2 * RING / 16);
+	CHECK_IS(sivc_permit(s.victim.ep, ATTACKER), 0);
 	CHECK(attacker_link(&s.x, VICTIM));
 	scene_close(&s);
 	return true;

@@ -31,7 +31,7 @@ static void before(void *data, enum fake_call call, uint16_t domid)
 }
 
 /* Numbers that went from one to the other, as `from` was told, and as `to` has received them. */
-struct line {
+struct numbers {
 	struct house *from, *to;
 	uint32_t sent, doubtful; /* `doubtful` may have arrived, or not */
 	uint32_t received;
@@ -39,7 +39,7 @@ struct line {
 };
 
 /* The next number, in a message of `length` bytes. */
-static void line_send(struct line *line, size_t length)
+static void line_send(struct numbers *line, size_t length)
 {
 	char bytes[3 * RING] = "";
 	int r;
@@ -52,7 +52,7 @@ static void line_send(struct line *line, size_t length)
 		line->doubtful = line->sent;
 }
 
-static void line_take(struct line *line, const void *bytes, size_t length)
+static void line_take(struct numbers *line, const void *bytes, size_t length)
 {
 	uint32_t number;
 
@@ -62,7 +62,7 @@ static void line_take(struct line *line, const void *bytes, size_t length)
 	line->received++;
 }
 
-static void line_receive(struct line *line)
+static void line_receive(struct numbers *line)
 {
 	char bytes[3 * RING];
 	ssize_t n;
@@ -72,7 +72,7 @@ static void line_receive(struct line *line)
 }
 
 /* All that was acknowledged has arrived, and nothing else but what nobody knows of. */
-static bool line_whole(const struct line *line)
+static bool line_whole(const struct numbers *line)
 {
 	if (!line->good || line->received < line->sent || line->received > line->sent + 1 ||
 		(line->received > line->sent && line->doubtful != line->sent)) {
@@ -84,17 +84,17 @@ static bool line_whole(const struct line *line)
 }
 
 /* A message for a reader who waits. */
-static struct sivc_waiter waiter;
+static struct waiter waiter;
 static bool called;
 
-static void on_message(struct sivc_waiter *w)
+static void on_message(struct waiter *w)
 {
 	(void)w;
 	called = true;
 }
 
 /* They talk both ways, and some of it is read.  Any of it may fail once the victim is restored. */
-static void talk(struct line *in, struct line *out)
+static void talk(struct numbers *in, struct numbers *out)
 {
 	for (int i = 0; i < MESSAGES; i++) {
 		line_send(in, i % 2 ? 100 : RING / 3);
@@ -109,7 +109,7 @@ static void talk(struct line *in, struct line *out)
 	}
 }
 
-static bool goes_on(struct line *in, struct line *out)
+static bool goes_on(struct numbers *in, struct numbers *out)
 {
 	int r;
 
@@ -124,24 +124,24 @@ static bool goes_on(struct line *in, struct line *out)
 	CHECK(r == -EACCES || r == -EPIPE);
 	CHECK_IS(sivc_permit(scene.friend.ep, RESTORED), 0);
 	CHECK(others_go_on(&scene));
-	CHECK_IS(sivc_wait_receive(scene.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(wait_receive(scene.victim.ep, SIVC_ANY, &waiter), 0);
 	CHECK_IS(send_bytes(&scene.friend, RESTORED, "x", 1), 0);
 	house_run(&scene.victim);
 	CHECK(called);
-	CHECK_IS(scene.victim.ep->breaches + scene.friend.ep->breaches, 0);
+	CHECK_IS(scene.victim.ep->counters.breaches + scene.friend.ep->counters.breaches, 0);
 	return true;
 }
 
 /* One life of the two, with a restore at that place. */
 static bool one_restore(unsigned long at)
 {
-	struct line in, out;
+	struct numbers in, out;
 	bool good;
 
 	scene_open(&scene);
-	in = (struct line){.from = &scene.friend, .to = &scene.victim, .good = true};
-	out = (struct line){.from = &scene.victim, .to = &scene.friend, .good = true};
-	waiter = (struct sivc_waiter){.fn = on_message};
+	in = (struct numbers){.from = &scene.friend, .to = &scene.victim, .good = true};
+	out = (struct numbers){.from = &scene.victim, .to = &scene.friend, .good = true};
+	waiter = (struct waiter){.fn = on_message};
 	called = restored = false;
 	fake.before = before;
 	restore_at = at;
@@ -176,7 +176,7 @@ static bool between_any_two(void)
 /* How often a send that waited has ended, and with what. */
 static int ended, ended_with;
 
-static void on_ended(struct sivc_sending *sending, int error)
+static void on_ended(struct sending *sending, int error)
 {
 	(void)sending;
 	ended++;
@@ -188,12 +188,12 @@ static bool waiting(struct house *from, uint16_t to, bool large)
 {
 	static char bytes[MAX_MSG]; /* of two rings */
 	struct iovec message = {bytes, large ? sizeof(bytes) : RING / 2};
-	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_ended};
+	struct sending sending = {.messages = &message, .count = 1, .done = on_ended};
 
 	while (!large && send_bytes(from, to, bytes, RING / 2) == 0)
 		;
 	ended = 0;
-	CHECK_IS(sivc_send_start(from->ep, to, &sending), -EINPROGRESS);
+	CHECK_IS(send_start(from->ep, to, &sending), -EINPROGRESS);
 	fake_restore(scene.victim.sivc->hv, RESTORED);
 	house_run(&scene.victim);
 	house_run(&scene.friend);
@@ -223,12 +223,12 @@ static bool receiver_is_restored(void)
 }
 
 /* Whoever comes while it is not back waits, or is told so. */
-static void use_meanwhile(struct line *in)
+static void use_meanwhile(struct numbers *in)
 {
 	house_run(&scene.victim);
 	sivc_refuse(scene.victim.ep, ATTACKER);
 	sivc_permit(scene.victim.ep, ATTACKER);
-	sivc_wait_receive(scene.victim.ep, SIVC_ANY, &waiter);
+	wait_receive(scene.victim.ep, SIVC_ANY, &waiter);
 	send_bytes(&scene.victim, FRIEND, "x", 1);
 	line_receive(in);
 }
@@ -236,10 +236,10 @@ static void use_meanwhile(struct line *in)
 /* The call `n` of the reopening fails once. */
 static bool comes_back(unsigned long n, bool *failed)
 {
-	struct line in = {.from = &scene.friend, .to = &scene.victim, .good = true};
+	struct numbers in = {.from = &scene.friend, .to = &scene.victim, .good = true};
 
 	scene_open(&scene);
-	waiter = (struct sivc_waiter){.fn = on_message};
+	waiter = (struct waiter){.fn = on_message};
 	line_send(&in, 100);
 	CHECK_IS(send_bytes(&scene.victim, FRIEND, "x", 1), 0); /* it watches the friend's node */
 	house_run(&scene.victim);
@@ -250,9 +250,9 @@ static bool comes_back(unsigned long n, bool *failed)
 	fake.fail_at = 0;
 	*failed = fake.failed != FAKE_CALLS;
 	use_meanwhile(&in);
-	if (scene.victim.sivc->stale)
+	if (scene.victim.sivc->lost)
 		house_live(&scene.victim, 1100);
-	CHECK(!scene.victim.sivc->stale);
+	CHECK(!scene.victim.sivc->lost);
 	line_receive(&in);
 	CHECK(line_whole(&in));
 	CHECK_IS(sivc_permit(scene.friend.ep, RESTORED), 0);
@@ -309,12 +309,12 @@ static bool opening_fails(void)
 /* The store is of no use before the hypervisor is open again, which fails at first; all else is. */
 static bool late_store(void)
 {
-	struct line in, out;
+	struct numbers in, out;
 
 	scene_open(&scene);
-	in = (struct line){.from = &scene.friend, .to = &scene.victim, .good = true};
-	out = (struct line){.from = &scene.victim, .to = &scene.friend, .good = true};
-	waiter = (struct sivc_waiter){.fn = on_message};
+	in = (struct numbers){.from = &scene.friend, .to = &scene.victim, .good = true};
+	out = (struct numbers){.from = &scene.victim, .to = &scene.friend, .good = true};
+	waiter = (struct waiter){.fn = on_message};
 	line_send(&in, 100);
 	line_send(&out, 100);
 	fake_late(scene.victim.sivc->hv);
@@ -337,11 +337,11 @@ static bool late_store(void)
 	/* Nobody has to be permitted anew. */
 	house_run(&scene.friend);
 	CHECK(others_go_on(&scene));
-	CHECK_IS(sivc_wait_receive(scene.victim.ep, SIVC_ANY, &waiter), 0);
+	CHECK_IS(wait_receive(scene.victim.ep, SIVC_ANY, &waiter), 0);
 	CHECK_IS(send_bytes(&scene.friend, VICTIM, "x", 1), 0);
 	house_run(&scene.victim);
 	CHECK(called);
-	CHECK_IS(scene.victim.ep->breaches + scene.friend.ep->breaches, 0);
+	CHECK_IS(scene.victim.ep->counters.breaches + scene.friend.ep->counters.breaches, 0);
 	attacker_close(&scene.x);
 	house_close(&scene.victim);
 	house_close(&scene.friend);
@@ -354,14 +354,14 @@ static bool late_while_sending(void)
 {
 	static char bytes[RING / 2];
 	struct iovec message = {bytes, sizeof(bytes)};
-	struct sivc_sending sending = {.messages = &message, .count = 1, .done = on_ended};
+	struct sending sending = {.messages = &message, .count = 1, .done = on_ended};
 	char buffer[RING];
 
 	scene_open(&scene);
 	while (send_bytes(&scene.victim, FRIEND, bytes, sizeof(bytes)) == 0)
 		;
 	ended = 0;
-	CHECK_IS(sivc_send_start(scene.victim.ep, FRIEND, &sending), -EINPROGRESS);
+	CHECK_IS(send_start(scene.victim.ep, FRIEND, &sending), -EINPROGRESS);
 	fake_late(scene.victim.sivc->hv);
 	house_run(&scene.victim);
 	CHECK_IS(ended, 0);

@@ -267,35 +267,31 @@ static void *batched_place(struct link *link, size_t size)
 	return link->out + link->used;
 }
 
-struct departure {
-	struct sivc_sending sending;
-	int result;
-};
-
-static void depart(struct sivc_sending *sending, int error)
+static void depart(void *data, int r, size_t sent)
 {
-	struct departure *departure = (struct departure *)(void *)sending;
-
-	departure->result = error;
+	(void)sent;
+	*(int *)data = r;
 }
 
 static int batched_flush_of(struct link *link, size_t size)
 {
 	struct iovec messages[BATCH_MESSAGES];
 	size_t count = 0;
-	struct departure departure = {
-		.sending = {.messages = messages, .done = depart}, .result = -EINPROGRESS};
+	struct sivc_sending *sending;
+	int result = -EINPROGRESS;
+	ssize_t n;
+	int r = 0;
 
 	for (size_t at = 0; at < link->used; at += size)
 		messages[count++] = (struct iovec){link->out + at, size};
-	departure.sending.count = count;
 	link->used = 0;
-	int r = sivc_send_start(link->endpoint, peer_domid(link), &departure.sending);
-	if (r != -EINPROGRESS)
-		return r;
-	while (departure.result == -EINPROGRESS && (r = sivc_wait(link->sivc, -1)) >= 0)
+	n = sivc_send_start(
+		link->endpoint, peer_domid(link), messages, count, depart, &result, &sending);
+	if (n != -EINPROGRESS)
+		return n < 0 ? (int)n : 0;
+	while (result == -EINPROGRESS && (r = sivc_wait(link->sivc, -1)) >= 0)
 		;
-	return departure.result == -EINPROGRESS ? r : departure.result;
+	return result == -EINPROGRESS ? r : result;
 }
 
 static int batched_send(struct link *link, size_t size)
@@ -312,9 +308,11 @@ static int batched_flush(struct link *link)
 	return link->used ? batched_flush_of(link, link->next) : 0;
 }
 
-static void arrive(struct sivc_waiter *waiter)
+static void arrive(void *data, int r, const struct sivc_message *message)
 {
-	waiter->fn = NULL; /* this is how batched_peek learns of it */
+	(void)r;
+	(void)message; /* it stays: batched_peek takes it */
+	*(bool *)data = true;
 }
 
 static int batched_peek(struct link *link)
@@ -325,11 +323,11 @@ static int batched_peek(struct link *link)
 		sivc_consume(link->endpoint, &link->message);
 	link->peeked = false;
 	while ((r = sivc_peek(link->endpoint, SIVC_ANY, &link->message)) == -EAGAIN) {
-		struct sivc_waiter waiter = {.fn = arrive};
-		r = sivc_wait_receive(link->endpoint, SIVC_ANY, &waiter);
-		while (r >= 0 && waiter.fn)
+		struct sivc_waiter *waiter;
+		bool arrived = false;
+		r = sivc_wait_receive(link->endpoint, SIVC_ANY, arrive, &arrived, &waiter);
+		while (r >= 0 && !arrived)
 			r = sivc_wait(link->sivc, -1);
-		sivc_wait_cancel(&waiter);
 		if (r < 0)
 			return r;
 	}
