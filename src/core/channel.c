@@ -116,18 +116,6 @@ void channel_close(struct channel *channel)
 	channel->port = NULL;
 }
 
-bool channel_peer_alive(const struct channel *channel)
-{
-	const struct sivc_ctl *ctl = channel->ctl;
-
-	return shared_load8(channel->owned ? &ctl->sender_alive : &ctl->receiver_alive) != 0;
-}
-
-void channel_progress(struct channel *channel)
-{
-	channel->fruitful = true;
-}
-
 static void on_pause_over(struct loop_timer *timer)
 {
 	struct channel *channel = container_of(timer, struct channel, pause);

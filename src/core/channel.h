@@ -26,6 +26,7 @@
 #include "limit.h"
 #include "loop.h"
 #include "page.h"
+#include "shared.h"
 
 struct channel;
 
@@ -75,10 +76,19 @@ int channel_link(struct channel *channel, struct hv_events *events, uint16_t dom
 void channel_close(struct channel *channel); /* one that is closed is fine */
 
 /* False: its process has ended, or its kernel has said so; never said in the local backend. */
-bool channel_peer_alive(const struct channel *channel);
+static inline bool channel_peer_alive(const struct channel *channel)
+{
+	const struct sivc_ctl *ctl = channel->ctl;
+
+	return shared_load8(channel->owned ? &ctl->sender_alive : &ctl->receiver_alive) != 0;
+}
 
 /* Something came, or was made room for: the last event was not for nothing. */
-void channel_progress(struct channel *channel);
+static inline void channel_progress(struct channel *channel)
+{
+	channel->fruitful = true;
+}
+
 /* Unmasks the port, at once or when the other side has a token again. */
 void channel_unmask(struct channel *channel);
 /* The port stays masked for that long; then it is ready. */

@@ -468,23 +468,25 @@ static int advance_in_rings(struct inbound *in)
 static int advance_in_ring(struct inbound *in)
 {
 	struct budget budget = {.pieces = TURNS_MAX, .bytes = in->rx.size};
-	uint32_t prod = in->rx.prod;
+	struct ring_rx *rx = &in->rx;
+	uint32_t prod = rx->prod;
 	bool alive;
-	int r;
+	int r = -EAGAIN;
 
 	if (in->assembly.message)
 		in->assembly.turns++;
-	r = advance(in, &in->rx, &budget);
-	if (r != -EAGAIN || in->rx.cons != prod)
+	if (rx->cons != prod)
+		r = advance(in, rx, &budget);
+	if (r != -EAGAIN || rx->cons != prod)
 		return r;
-	if (in->rx.released != in->rx.cons)
+	if (rx->released != rx->cons)
 		release(in);
 	alive = channel_peer_alive(&in->channel);
-	r = ring_rx_look(&in->rx);
+	r = ring_rx_look(rx);
 	if (r == 0)
-		r = advance(in, &in->rx, &budget);
+		r = rx->prod != prod ? advance(in, rx, &budget) : -EAGAIN;
 	/* Its process ended in the middle of a message, and no other has begun one since. */
-	if (r == -EAGAIN && !alive && prod == in->rx.prod)
+	if (r == -EAGAIN && !alive && rx->prod == prod)
 		assembly_drop(&in->assembly);
 	return r;
 }

@@ -172,11 +172,6 @@ struct loop_fd *loop_find(struct loop *loop, int fd)
 
 /* What ends in the middle of something. */
 
-void loop_enter(struct loop *loop)
-{
-	loop->depth++;
-}
-
 /* The last one may be whoever embeds the loop. */
 void loop_leave(struct loop *loop)
 {

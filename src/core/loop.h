@@ -86,7 +86,11 @@ void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued 
 void loop_watch(struct loop *loop);
 
 /* Around whatever calls callbacks: what they dispose of is freed by the outermost loop_leave. */
-void loop_enter(struct loop *loop);
+static inline void loop_enter(struct loop *loop)
+{
+	loop->depth++;
+}
+
 void loop_leave(struct loop *loop);
 void loop_dispose(
 	struct loop *loop, struct loop_object *object, void (*fn)(struct loop_object *object));

@@ -215,9 +215,11 @@ static int next_turn(struct sivc_endpoint *ep, bool (*wanted)(const struct inbou
 		if (r == 0 || (r == -EPROTO && wanted_by_own(in)))
 			return r;
 		if (r == -ENOMEM) {
-			if (!poor)
+			if (!poor) {
 				look_for_events(&ep->receiver);
-			poor = poor ? poor : in;
+				next = TAILQ_NEXT(in, link);
+				poor = in;
+			}
 			turn_set(in, INBOUND_READY); /* at the end: the others' turn */
 		} else {
 			put_aside(in);
@@ -313,6 +315,7 @@ uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 	struct inbound *in, *after;
 	uint64_t bytes = 0;
 
+	look_for_events(&ep->receiver);
 	if (sivc_peek(ep, from, &message) < 0)
 		message.length = 0;
 	if (next)

@@ -188,11 +188,6 @@ int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *fram
 	return 0;
 }
 
-void ring_rx_advance(struct ring_rx *rx, uint32_t next)
-{
-	rx->cons = next;
-}
-
 bool ring_rx_release(struct ring_rx *rx)
 {
 	uint32_t old = rx->released;

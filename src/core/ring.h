@@ -90,7 +90,11 @@ int ring_rx_look(struct ring_rx *rx);
  * -EAGAIN: that is where they end.  -EPROTO */
 int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame);
 /* Done with everything before `next`. */
-void ring_rx_advance(struct ring_rx *rx, uint32_t next);
+static inline void ring_rx_advance(struct ring_rx *rx, uint32_t next)
+{
+	rx->cons = next;
+}
+
 /* Gives the room back to the sender.  True: signal it.  A full barrier. */
 bool ring_rx_release(struct ring_rx *rx);
 /* Asks for a signal when something comes.  *sleep = false: it has come, do not sleep.  -EPROTO */

@@ -848,7 +848,7 @@ static void judge(void)
 	if (!killed && !is_subsequence(!scenario->lossy))
 		fail("%u messages went, %u arrived", run.sent_count, run.got_count);
 	for (int i = 0; i < SIDES; i++)
-		if (run.sides[i].ep && run.sides[i].ep->breaches > 0)
+		if (run.sides[i].ep && run.sides[i].ep->counters.breaches > 0)
 			fail("the %s sees a breach", i == SENDER ? "sender" : "receiver");
 }
 
