@@ -169,7 +169,7 @@ and then
    cat $home/1/stats                    # what was counted
    mkdir $home/1/endpoints/clipboard    # one more endpoint
 End it with
-   $unmount $home/1; $unmount $home/2; rm -r $home
+   $unmount $home/1; $unmount $home/2; rm -rf $home
 END
 else
   say "Unmounting both, and taking everything away"
