@@ -2,8 +2,9 @@
 /*
  * file.c: files of sivcfs, and of the two file systems that do nothing (floorfs.c).
  *
- * One write(2) and one read(2) is one message.  The framed form puts as many messages into a call
- * as a batch holds, as sendmmsg and recvmmsg do.
+ * One write(2) and one read(2), into a buffer of its size, is one message; `cat` reads into a
+ * larger one, as programs do.  The framed form puts as many messages into a call as a batch holds,
+ * as sendmmsg and recvmmsg do.
  */
 #include "transport.h"
 
@@ -73,6 +74,32 @@ const struct transport transport_file = {
 	.open = file_open,
 	.send = file_send,
 	.receive = file_receive,
+};
+
+/* As cat reads: a buffer of this size, whatever comes, and again until the message is there. */
+#define CAT_BUFFER (128u * 1024)
+
+static int cat_receive(struct link *link, size_t size, const void **bytes)
+{
+	ssize_t n;
+
+	*bytes = link->in;
+	for (size_t got = 0; got < size; got += (size_t)n) {
+		if (got + CAT_BUFFER > BENCH_MSG_MAX)
+			return -EPROTO;
+		n = read(link->receive_fd, link->in + got, CAT_BUFFER);
+		if (n <= 0)
+			return n < 0 ? -errno : -EPROTO;
+	}
+	return 0;
+}
+
+const struct transport transport_cat = {
+	.name = "cat",
+	.prepare = file_prepare,
+	.open = file_open,
+	.send = file_send,
+	.receive = cat_receive,
 };
 
 /* Frames on their way out, and frames that were read and not yet handed over. */

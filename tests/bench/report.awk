@@ -120,6 +120,7 @@ function print_table() {
     "| switches a round trip | system calls | interrupts between processors |"
   print "|---|--:|--:|--:|--:|--:|--:|--:|"
   row("file", "**sivcfs, plain files**")
+  row("cat", "sivcfs, plain files, read as cat does, into 128 KiB")
   row("framed", "**sivcfs, framed files**")
   row("file-large-ring", "sivcfs, plain files, ring=2M")
   row("file-spin", "sivcfs, plain files, spin=" spin)
@@ -136,6 +137,7 @@ function print_table() {
   row("tcp", "TCP, loopback")
   row("veth", "TCP, veth")
   row("file-apart", "sivcfs, plain files, apart")
+  row("cat-apart", "sivcfs, plain files, read as cat does, apart")
   row("file-spin-apart", "sivcfs, plain files, spin=" spin ", apart")
   row("framed-apart", "sivcfs, framed files, apart")
   row("null-apart", "*null FUSE file system, apart*")

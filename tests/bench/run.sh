@@ -210,7 +210,7 @@ set_up_files() {
   mount_floor relay
   mount_pair file
   mount_pair large "ring=$ring_large"
-  labels=(null relay file framed file-large-ring libsivc libsivc-nospin batched memcpy futex pipe
+  labels=(null relay file cat framed file-large-ring libsivc libsivc-nospin batched memcpy futex pipe
     seqpacket tcp veth mqueue)
   if has_option spin; then
     mount_pair spin "spin=$spin_us"
@@ -223,7 +223,8 @@ set_up_files() {
     mount_floor null-apart taskset -c 0
     mount_floor relay-apart taskset -c 0
     mount_pair apart '' apart
-    labels+=(null-apart relay-apart file-apart framed-apart libsivc-apart seqpacket-apart veth-apart)
+    labels+=(null-apart relay-apart file-apart cat-apart framed-apart libsivc-apart seqpacket-apart
+      veth-apart)
     if has_option spin; then
       mount_pair spin-apart "spin=$spin_us" apart
       labels+=(file-spin-apart)
@@ -257,8 +258,8 @@ set_arguments() {
   case $1 in
     null | null-apart) floor_arguments "$1" null ;;
     relay | relay-apart) floor_arguments "$1" ;;
-    file | framed) pair_arguments file ;;
-    file-apart | framed-apart) pair_arguments apart ;;
+    file | cat | framed) pair_arguments file ;;
+    file-apart | cat-apart | framed-apart) pair_arguments apart ;;
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
     file-spin-apart) pair_arguments spin-apart ;;

@@ -42,6 +42,7 @@ static const struct transport *const transports[] = {
 	&transport_null,
 	&transport_relay,
 	&transport_file,
+	&transport_cat,
 	&transport_framed,
 	&transport_libsivc,
 	&transport_batched,

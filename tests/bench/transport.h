@@ -83,6 +83,7 @@ extern const struct transport transport_futex;
 extern const struct transport transport_null;
 extern const struct transport transport_relay;
 extern const struct transport transport_file;
+extern const struct transport transport_cat;
 extern const struct transport transport_framed;
 extern const struct transport transport_libsivc;
 extern const struct transport transport_batched;

@@ -72,15 +72,24 @@ faster() {
   faster "$close" file tcp roundtrip 1024
 }
 
-@test "with spin= a guest is seldom woken for an answer, and has it sooner" {
+@test "with spin= plain files have an answer sooner" {
   mount_both 1 2 spin=1000
   take_turns "$(id 2)" "$(id 1)" file-spin framed-spin
-  # What guest 2 receives is answers, and without spin= it is woken for each.
-  local answers=$((2 * rounds * trips)) woken
+  # Who spins takes a processor, perhaps from who is to answer: one round on a busy machine says nothing.
+  ((rounds == 1)) || faster "$close" file-spin file roundtrip 1024
+}
+
+# What guest 2 receives is answers, and without spin= it is woken for each.  How long one takes depends on
+# the machine (1 ms on one, 4 ms on another), and a spin that is shorter is given up: here it is the
+# longest that there is.
+@test "who spins for longer than an answer takes is seldom woken for it" {
+  table=$BATS_TEST_TMPDIR/table works="roundtrip:1024:$trips roundtrip:1024:$trips"
+  mount_both 1 2 spin=10000
+  transfer file "$(id 2)" "$(id 1)"
+  local woken
   woken=$(counter 2 sivc_receive_wakeups_total)
-  echo "guest 2 was woken $woken times for $answers answers"
-  ((woken < answers / 2))
-  faster "$close" file-spin file roundtrip 1024
+  echo "guest 2 was woken $woken times for $((2 * trips)) answers"
+  ((woken < trips))
 }
 
 # framed_through RING: framed files carry it through rings of that size, faster than TCP.
