@@ -432,7 +432,8 @@ static int advance(struct inbound *in, struct ring_rx *rx, struct budget *budget
 		if (whole(&frame)) {
 			if (frame.length > max_msg(in))
 				return -EPROTO;
-			assembly_drop(&in->assembly);
+			if (in->assembly.message)
+				assembly_drop(&in->assembly);
 			in->frame = frame;
 			return 0;
 		}
@@ -498,7 +499,7 @@ static int find_message(struct inbound *in)
 
 	if (!TAILQ_EMPTY(&in->unread))
 		return 0;
-	r = advance_in_rings(in);
+	r = TAILQ_EMPTY(&in->rings) ? -EAGAIN : advance_in_rings(in);
 	if (r != -EAGAIN)
 		return r;
 	if (in->permission == INBOUND_BREACHED)

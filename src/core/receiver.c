@@ -164,17 +164,6 @@ static void look_for_events(struct receiver *receiver)
 
 /* Whose turn it is. */
 
-static bool wanted_by_anybody(const struct inbound *in)
-{
-	(void)in;
-	return true;
-}
-
-static bool wanted_by_own(const struct inbound *in)
-{
-	return !TAILQ_EMPTY(&in->waiters);
-}
-
 static void on_serve_again(struct loop_timer *timer)
 {
 	struct sivc_endpoint *ep =
@@ -196,23 +185,23 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 }
 
 /*
- * The first one that has something `wanted`; those before it that have nothing are put aside.
- * 0: *message is its; -EPROTO: it broke the protocol, and some wait for it; -EAGAIN, -ENOMEM:
+ * The first one that has something (`own`: of those that somebody waits for); those before it that
+ * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait for it; -EAGAIN, -ENOMEM:
  * nobody has anything, or it cannot be put together now.
  */
-static int next_turn(struct sivc_endpoint *ep, bool (*wanted)(const struct inbound *in),
-	struct inbound **result, struct sivc_message *message)
+static int next_turn(struct sivc_endpoint *ep, bool own, struct inbound **result,
+	struct sivc_message *message)
 {
 	struct inbound *in, *next, *poor = NULL; /* no memory for the message of the first such */
 	int r, turns = 0;
 
 	for (in = TAILQ_FIRST(&ep->receiver.ready); in && in != poor; in = next) {
 		next = TAILQ_NEXT(in, link);
-		if (!wanted(in))
+		if (own && TAILQ_EMPTY(&in->waiters))
 			continue;
 		r = inbound_peek(in, message);
 		*result = in;
-		if (r == 0 || (r == -EPROTO && wanted_by_own(in)))
+		if (r == 0 || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
 			return r;
 		if (r == -ENOMEM) {
 			if (!poor) {
@@ -245,7 +234,7 @@ static int next_message(struct sivc_endpoint *ep, struct sivc_message *message)
 
 	if (ep->receiver.taken >= TURNS_MAX)
 		look_for_events(&ep->receiver);
-	r = next_turn(ep, wanted_by_anybody, &in, message);
+	r = next_turn(ep, false, &in, message);
 	if (r == -EPROTO) /* that is for those who wait for it */
 		serve_later(ep, r);
 	return r == -EPROTO ? -EAGAIN : r;
@@ -294,7 +283,8 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 		return;
 	inbound_consume(in);
 	ep->receiver.taken++;
-	turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
 }
 
 int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
@@ -374,9 +364,7 @@ static void serve(struct sivc_endpoint *ep)
 	for (int turns = 0; receiver->waiting > 0 && turns < TURNS_MAX; turns++) {
 		if (receiver->taken >= TURNS_MAX)
 			look_for_events(receiver);
-		r = next_turn(ep,
-			TAILQ_EMPTY(&receiver->waiters) ? wanted_by_own : wanted_by_anybody, &in,
-			&message);
+		r = next_turn(ep, TAILQ_EMPTY(&receiver->waiters), &in, &message);
 		if (r != 0 && r != -EPROTO)
 			return;
 		give(in, r, &message);

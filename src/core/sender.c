@@ -350,30 +350,37 @@ static void sending_enter(struct outbound *out, struct sivc_sending *s)
 		loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
 }
 
+/* It stands in line, in memory of its own.  Else nothing of it is in doubt. */
+static int wait_in_line(
+	struct outbound *out, struct sivc_sending *now, struct sivc_sending **result)
+{
+	struct sivc_sending *s = malloc(sizeof(*s));
+	int r = s ? listen_for_events(out->ep) : -ENOMEM;
+
+	if (r < 0) {
+		outbound_settle(out, now);
+		free(s);
+		return r;
+	}
+	*s = *now;
+	sending_enter(out, s);
+	*result = s;
+	return -EINPROGRESS;
+}
+
 ssize_t sivc_send_start(struct sivc_endpoint *ep, uint16_t domid, const struct iovec *messages,
 	size_t count, sivc_done_fn *done, void *data, struct sivc_sending **result)
 {
-	struct sivc_sending *s = malloc(sizeof(*s));
+	struct sivc_sending now = {
+		.messages = messages, .count = count, .done = done, .data = data};
 	struct outbound *out;
-	ssize_t n;
-	int r = s ? get(ep, domid, &out) : -ENOMEM;
+	int r = get(ep, domid, &out);
 
-	if (r == 0) {
-		*s = (struct sivc_sending){
-			.messages = messages, .count = count, .done = done, .data = data};
-		r = send_now(out, s);
-		if (r > 0 && listen_for_events(ep) == 0) {
-			sending_enter(out, s);
-			*result = s;
-			return -EINPROGRESS;
-		}
-		if (r > 0)
-			outbound_settle(out, s);
-		r = r > 0 ? -ENOMEM : r;
-	}
-	n = r < 0 || s->sent == 0 ? r : (ssize_t)s->sent;
-	free(s);
-	return n;
+	if (r == 0)
+		r = send_now(out, &now);
+	if (r > 0)
+		r = wait_in_line(out, &now, result);
+	return r != -EINPROGRESS && now.sent > 0 ? (ssize_t)now.sent : r;
 }
 
 size_t sivc_send_cancel(struct sivc_sending *s)

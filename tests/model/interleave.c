@@ -582,6 +582,16 @@ static void refuse_and_permit(struct side *side)
 	receive_for_ever(side);
 }
 
+static void refuse_and_permit_twice(struct side *side)
+{
+	for (int i = 0; i < 2; i++) {
+		refuse(side);
+		get_all(side);
+		permit(side);
+	}
+	receive_for_ever(side);
+}
+
 static void read_refuse_permit_read(struct side *side)
 {
 	get_one(side, 0);
@@ -692,6 +702,11 @@ static const struct scenario scenarios[] = {
 	{.name = "the sender is refused and permitted",
 		.length = 1500,
 		.receiver = refuse_and_permit,
+		.sender = send_three,
+		.waits = true},
+	{.name = "the sender is refused and permitted, twice",
+		.length = 8,
+		.receiver = refuse_and_permit_twice,
 		.sender = send_three,
 		.waits = true},
 	{.name = "the sender is refused and permitted, with reading",

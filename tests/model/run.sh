@@ -198,19 +198,20 @@ check 'found: the sender'\''s index is not compared' broken_every \
   ring_rx_look '@prod - @rx->cons > @rx->size' 'false'
 check 'found: what is kept of a ring goes beyond its end' broken_every \
   ring_rx_copy '@rx->size - @at < @left ? @rx->size - @at : @left' '@left'
-check 'found: a sender that waits follows a page for ever' broken_restless \
-  outbound_run '++@out->nothing > NOTHING_MAX' 'false'
-check 'found: one that comes follows it for ever' broken_restless \
-  sivc_send_start '++@out->nothing <= NOTHING_MAX' 'true'
-check 'found: a page that does not rest is not left alone' broken_restless '#define' SHUNNED_MS 0
+check 'found: a sender follows a page for ever' broken_restless \
+  outbound_fruitless '++@out->fruitless > FRUITLESS_MAX' 'false'
+check 'found: and does not even count how often' broken_restless \
+  run 'outbound_fruitless(@out);' ''
+check 'found: a page that does not rest is not left alone' broken_restless '#define' BACKOFF_MS 0
 check 'found: nor looked at again later' broken_restless \
-  update_page 'loop_now() < @out->shunned' 'true'
+  older_than_backoff 'loop_now() - @out->since >= BACKOFF_MS * NSEC_PER_MSEC' 'false'
 check 'found: who cannot wait does not wait for a change to end' broken_restless '#define' DOUBT_TRIES 1
 check 'found: or waits for ever' broken_restless '#define' DOUBT_TRIES 100000000
 
 two='five messages through a ring of two'
 small='three small messages'
 refused='the sender is refused'
+twice='the sender is refused and permitted, twice'
 check 'found: no barrier after publishing' without_barrier "$small" RING_PUBLISH
 check 'found: no barrier before the receiver sleeps' without_barrier "$small" RING_RX_SLEEP
 check 'found: no barrier after giving room back' without_barrier "$two" RING_RELEASE
@@ -221,7 +222,9 @@ check 'found: the receiver does not look again before it sleeps' broken_interlea
 check 'found: the sender does not look again before it sleeps' broken_interleave "$two" \
   ring_tx_sleep 'tx_look(@tx)' '0'
 check 'found: the sender does not look at the page after publishing' broken_interleave "$refused" \
-  push_batch 'page_unchanged(@out->page, &@out->view)' 'true'
+  push_batch 'page_unchanged(@out->page, @out->view)' 'true'
+check 'found: what a ring says of its end is not read' broken_interleave "$twice" page_ring_finished \
+  'shared_load_acquire(&@ctl->finished) != 1' 'true'
 check 'found: a message is published before it is copied' broken_interleave "$small" \
   ring_tx_put 'shared_copy_to(@tx->data + @at, &@header' \
   'for (int i = 0; i < 2; i++) shared_store_release(&@tx->ctl->prod, @tx->prod + ring_span(length));
