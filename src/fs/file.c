@@ -67,9 +67,15 @@ void reply_open(fuse_req_t request, struct file *file)
 		.open_flags = file->ops->open_flags,
 	};
 
+	pid_t opener = fuse_req_ctx(request)->pid; /* the request is gone after the reply */
+
 	/* Whoever opened it is gone: the kernel did not take it. */
-	if (fuse_reply_buf(request, (const char *)&out, sizeof(out)) != 0)
+	if (fuse_reply_buf(request, (const char *)&out, sizeof(out)) != 0) {
 		file_release(file);
+		return;
+	}
+	file->opened = true;
+	file->opener = opener;
 }
 
 /* Modes say who; what cannot be written is nobody's to write. */
@@ -91,6 +97,17 @@ void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_error(request, r);
 	else
 		reply_open(request, file);
+}
+
+void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	if (file->ops->flush && file->branch->endpoint)
+		file->ops->flush(file, request);
+	else
+		reply_error(request, 0);
 }
 
 void file_on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -97,6 +97,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.rmdir = dir_rmdir,
 
 	.open = file_open,
+	.flush = file_on_flush,
 	.release = file_on_release,
 	.read = file_read,
 	.write = file_write,
