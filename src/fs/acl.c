@@ -89,7 +89,7 @@ static int take_snapshot(struct acl_file *acl)
 		return (int)n;
 	free(acl->text);
 	acl->text = text;
-	acl->length = (size_t)n;
+	acl->length = acl->file.memory = (size_t)n;
 	return 0;
 }
 

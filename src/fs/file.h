@@ -17,8 +17,13 @@ struct file {
 	const struct file_ops *ops;
 	struct branch *branch; /* holds a reference */
 	enum node_kind kind;
-	int flags; /* O_* of open; the request's flags are newer */
+	int flags;     /* O_* of open; the request's flags are newer */
+	size_t memory; /* bytes of a text or listing that it keeps; set by `open` */
 	TAILQ_ENTRY(file) link;
+
+	/* Set by file_open: who has opened it, and what of that user's memory it takes. */
+	uid_t uid;
+	size_t charged;
 
 	/* Set when the kernel has taken it. */
 	bool opened;

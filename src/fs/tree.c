@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "file.h"
+#include "locks.h"
 #include "log.h"
 #include "number.h"
 #include "text.h"
@@ -105,6 +106,7 @@ void branch_close(struct branch *branch)
 	TAILQ_FOREACH (file, &branch->files, link)
 		if (file->ops->leave)
 			file->ops->leave(file);
+	locks_close(branch);
 	sivc_endpoint_close(endpoint);
 	branch_put(branch, 1);
 }
