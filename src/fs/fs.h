@@ -6,7 +6,7 @@
  *	options.c	the command line
  *	daemon.c	fork, and the parent's wait for the child
  *	mounter.c	the process that mounts and unmounts, and keeps the privileges for that
- *	privilege.c	giving up the others; then filter.c
+ *	privilege.c	giving up the others; then landlock.c, seccomp.c
  *	rules.c		the file of acl=
  *	log.c		where messages for people go
  *	fs.c		life of a struct fs: libsivc, the FUSE session, requests, signals
