@@ -53,7 +53,7 @@ shell_is_clean() {
     | "${shellcheck[@]}" -e SC2317,SC2154,SC2034,SC2030,SC2031,SC2016,SC2012
 }
 
-compiler_flags=(-std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=1 -DSIVC_HAVE_SECCOMP=1 '-DSIVC_VERSION="0"'
+compiler_flags=(-std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=1 -DSIVC_HAVE_SECCOMP=1 -DSIVC_HAVE_LANDLOCK=1 '-DSIVC_VERSION="0"'
   -Iinclude -Isrc/common -Isrc/core -Isrc/hv -Isrc/fs)
 
 # each_source COMMAND...: of every C file of the programs, with {} for its name.

@@ -64,6 +64,7 @@ static void add(struct listing *listing, const char *name, const struct branch *
 		listing->error = -ENOMEM;
 	else
 		listing->items[listing->count++] = item;
+	listing->file.memory += sizeof(item) + strlen(name);
 }
 
 static void on_peer(void *data, uint16_t domid)

@@ -6,6 +6,12 @@
 #include <linux/fuse.h>
 #include <poll.h>
 
+#include "account.h"
+#include "locks.h"
+
+/* Bytes: the largest struct of an open file, and what an allocation adds. */
+#define HANDLE_COST 512
+
 static const struct file_ops *ops_of(enum node_kind kind)
 {
 	switch (kind) {
@@ -35,6 +41,8 @@ void file_init(struct file *file, const struct file_ops *ops, const struct node 
 
 void file_deinit(struct file *file)
 {
+	locks_release(file);
+	account_give(file->branch->fs, file->uid, file->charged);
 	TAILQ_REMOVE(&file->branch->files, file, link);
 	branch_put(file->branch, 1);
 }
@@ -67,15 +75,49 @@ void reply_open(fuse_req_t request, struct file *file)
 		.open_flags = file->ops->open_flags,
 	};
 
+	pid_t opener = fuse_req_ctx(request)->pid; /* the request is gone after the reply */
+
 	/* Whoever opened it is gone: the kernel did not take it. */
-	if (fuse_reply_buf(request, (const char *)&out, sizeof(out)) != 0)
+	if (fuse_reply_buf(request, (const char *)&out, sizeof(out)) != 0) {
 		file_release(file);
+		return;
+	}
+	file->opened = true;
+	file->opener = opener;
 }
 
 /* Modes say who; what cannot be written is nobody's to write. */
 static int check_access(const struct file_ops *ops, int flags)
 {
 	return (flags & O_ACCMODE) == O_RDONLY || ops->write ? 0 : -EACCES;
+}
+
+/* What the user may not have is not opened; what is known only then is closed again. */
+static int open_charged(fuse_req_t request, const struct file_ops *ops, const struct node *node,
+	int flags, struct file **result)
+{
+	const uid_t uid = fuse_req_ctx(request)->uid;
+	struct fs *fs = node->branch->fs;
+	struct file *file;
+	int r = account_take(fs, uid, HANDLE_COST);
+
+	if (r < 0)
+		return r;
+	r = ops->open(node, flags, &file);
+	if (r < 0) {
+		account_give(fs, uid, HANDLE_COST);
+		return r;
+	}
+	file->uid = uid;
+	file->charged = HANDLE_COST;
+	r = account_take(fs, uid, file->memory);
+	if (r < 0) {
+		file_release(file);
+		return r;
+	}
+	file->charged += file->memory;
+	*result = file;
+	return 0;
 }
 
 void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -86,11 +128,22 @@ void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r = node->branch->endpoint ? check_access(ops, fi->flags) : -ENODEV;
 
 	if (r == 0)
-		r = ops->open(node, fi->flags, &file);
+		r = open_charged(request, ops, node, fi->flags, &file);
 	if (r < 0)
 		reply_error(request, r);
 	else
 		reply_open(request, file);
+}
+
+void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+
+	locks_flush(node_of(fuse_req_userdata(request), ino), fi->lock_owner);
+	if (file->ops->flush && file->branch->endpoint)
+		file->ops->flush(file, request);
+	else
+		reply_error(request, 0);
 }
 
 void file_on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -17,8 +17,17 @@ struct file {
 	const struct file_ops *ops;
 	struct branch *branch; /* holds a reference */
 	enum node_kind kind;
-	int flags; /* O_* of open; the request's flags are newer */
+	int flags;     /* O_* of open; the request's flags are newer */
+	size_t memory; /* bytes of a text or listing that it keeps; set by `open` */
 	TAILQ_ENTRY(file) link;
+
+	/* Set by file_open: who has opened it, and what of that user's memory it takes. */
+	uid_t uid;
+	size_t charged;
+
+	/* Set when the kernel has taken it. */
+	bool opened;
+	pid_t opener;
 };
 
 struct file_ops {
@@ -34,6 +43,8 @@ struct file_ops {
 	void (*poll)(struct file *file, fuse_req_t request, unsigned int events,
 		struct fuse_pollhandle *handle); /* NULL: always ready */
 
+	/* Replies.  A descriptor was closed, perhaps not the last one.  NULL: of no consequence. */
+	void (*flush)(struct file *file, fuse_req_t request);
 	/* The file was cut to nothing: through this handle.  NULL: of no consequence. */
 	void (*truncate)(struct file *file);
 	/* The endpoint is about to close: answer what is held. */
@@ -57,6 +68,7 @@ void reply_error(fuse_req_t request, int r);
 void reply_open(fuse_req_t request, struct file *file);
 
 void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
+void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
 void file_on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
 void file_read(
 	fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);

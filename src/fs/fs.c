@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "held.h"
+#include "locks.h"
 #include "log.h"
 #include "options.h"
 #include "rules.h"
@@ -119,6 +120,7 @@ static void on_request(void *data)
 		}
 		fuse_session_process_buf(fs->session, &fs->request);
 		held_finish_interrupted(fs);
+		locks_finish_interrupted(fs);
 	}
 }
 

@@ -6,7 +6,7 @@
  *	options.c	the command line
  *	daemon.c	fork, and the parent's wait for the child
  *	mounter.c	the process that mounts and unmounts, and keeps the privileges for that
- *	privilege.c	giving up the others; then filter.c
+ *	privilege.c	giving up the others; then landlock.c, seccomp.c
  *	rules.c		the file of acl=
  *	log.c		where messages for people go
  *	fs.c		life of a struct fs: libsivc, the FUSE session, requests, signals
@@ -18,6 +18,8 @@
  *	text.c		the files self and stats
  *	messages.c	the files inbox and peers/N; then reading.c, writing.c, poll.c, held.c
  *	ioctl.c		ioctls on any of them
+ *	locks.c		flock and fcntl locks on any of them
+ *	account.c	the memory that each user may cause
  *
  * A handler decodes a request, calls libsivc and replies exactly once, at once or, for a read or
  * write that has to wait, later (held.c).  What is allowed to whom is decided by the kernel
@@ -41,6 +43,7 @@
 #include "container_of.h"
 #include "mounter.h"
 
+struct account;
 struct held;
 struct log;
 struct options;
@@ -72,6 +75,11 @@ struct fs {
 
 	/* Held requests that were interrupted while a request was processed: held.c. */
 	TAILQ_HEAD(, held) interrupted;
+	/* Somebody who waits for a lock was: locks.c. */
+	bool lock_interrupted;
+
+	/* By user; those with nothing have none: account.c. */
+	struct account *accounts;
 
 	/* Memory that is used again and again. */
 	struct fuse_buf request; /* fs.c */

@@ -6,8 +6,8 @@
  * a uint32_t, also for a 32-bit caller.  Whoever has a file open may not be allowed what the acl
  * says: the acl's own mode decides about that.
  *
- * FIONREAD never comes here: the kernel answers it for regular files, from the size that it saw
- * last (at open and at stat).  SIVC_IOC_QUEUED is for those who want to know it now.
+ * FIONREAD never comes here: the kernel answers it for regular files, from their size, which is 0.
+ * SIVC_IOC_QUEUED says how much waits.
  */
 #include "ioctl.h"
 

@@ -23,6 +23,7 @@
 #include "daemon.h"
 #include "fs.h"
 #include "privilege.h"
+#include "sandbox.h"
 
 #define NAME             "sivc-unmount" /* so that `killall sivcfs` does not mean this one */
 #define PATIENCE_SECONDS 10             /* for another file system that stands there and hangs */
@@ -231,6 +232,7 @@ static void serve(struct fuse_session *session, const char *mountpoint, const ch
 	closefrom(OWN_SOCKET + 1);
 	ignore_signals();
 	prctl(PR_SET_NAME, NAME);
+	prctl(PR_SET_DUMPABLE, 0); /* nobody but root looks into it, or changes what it does */
 	if (wait_for_byte(OWN_SOCKET) != 1)
 		return; /* it ended before it came to that */
 	r = place_open(mountpoint, &place);
@@ -240,6 +242,9 @@ static void serve(struct fuse_session *session, const char *mountpoint, const ch
 	}
 	if (mount_and_tell(session, mountpoint, &place) == 0) {
 		daemon_let_go();
+		/* A program with a filter cannot become more: fusermount3 would not be root. */
+		if (geteuid() == 0 && sandbox_mounter_calls() < 0)
+			_exit(1);
 		while (wait_for_byte(OWN_SOCKET) == 1)
 			send_rules(acl);
 	}

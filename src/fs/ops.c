@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The FUSE operations.  What is missing here libfuse answers with ENOSYS, which the kernel
- * understands: fsync succeeds, locks are local, there are no extended attributes, and copies are
+ * understands: fsync succeeds, there are no extended attributes, and copies are
  * made by reading and writing.
  */
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include "file.h"
 #include "fs.h"
 #include "ioctl.h"
+#include "locks.h"
 #include "tree.h"
 
 static void fs_init(void *data, struct fuse_conn_info *connection)
@@ -97,11 +98,15 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.rmdir = dir_rmdir,
 
 	.open = file_open,
+	.flush = file_on_flush,
 	.release = file_on_release,
 	.read = file_read,
 	.write = file_write,
 	.poll = file_poll,
 	.ioctl = file_ioctl,
+	.getlk = locks_getlk,
+	.setlk = locks_setlk,
+	.flock = locks_flock,
 
 	.mknod = on_mknod,
 	.create = on_create,

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,9 +14,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "filter.h"
 #include "log.h"
 #include "options.h"
+#include "sandbox.h"
 
 /*
  * Root is in the class of whoever may write to the directory by its group, as others of that group
@@ -94,6 +95,36 @@ int privilege_limit(uint64_t capabilities)
 	return 0;
 }
 
+/* As libsivc chooses it, if dir= does not say. */
+static const char *directory_of(const struct options *options, char *room, size_t size)
+{
+	const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+
+	if (options->dir)
+		return options->dir;
+	if (geteuid() == 0)
+		return "/run/sivc";
+	if (runtime && runtime[0] == '/')
+		snprintf(room, size, "%s/sivc", runtime);
+	else
+		snprintf(room, size, "/dev/shm/sivc-%u", geteuid());
+	return room;
+}
+
+static int limit_files(const struct options *options)
+{
+	char room[PATH_MAX];
+	const char *directory = NULL;
+
+	if (strcmp(options->source, "xen") != 0) {
+		directory = directory_of(options, room, sizeof(room));
+		/* A rule is about what is there.  If it cannot be made, libsivc will say why. */
+		if (mkdir(directory, S_IRWXU) < 0 && errno != EEXIST)
+			directory = NULL;
+	}
+	return sandbox_files(directory);
+}
+
 int privilege_drop(const struct options *options, const struct log *log)
 {
 	int r = set_identity(options, log);
@@ -102,7 +133,9 @@ int privilege_drop(const struct options *options, const struct log *log)
 		return r;
 	r = privilege_limit(0);
 	if (r == 0)
-		r = filter_install();
+		r = limit_files(options);
+	if (r == 0)
+		r = sandbox_calls();
 	if (r < 0)
 		log_print(log, LOG_ERR, "cannot give up privileges: %s", strerror(-r));
 	return r;

@@ -9,10 +9,9 @@
  * and what works when it starts works later, too, when devices are opened anew after a restore.
  *
  * Given up are all capabilities; that a program could be executed which has some; and, where the
- * build has a filter (filter.h), the system calls that nothing here makes.
+ * build has them, the files and system calls that nothing here needs (sandbox.h).
  *
- * Root without capabilities still owns root's files.  user= is for those who do not want that, and
- * so is the sandbox of the systemd unit.
+ * user= is better than root without capabilities: it is nobody to the sockets and files of others.
  */
 #ifndef SIVCFS_PRIVILEGE_H
 #define SIVCFS_PRIVILEGE_H

@@ -66,6 +66,7 @@ static int text_open(const struct node *node, int flags, struct file **file)
 	}
 	self->length = (size_t)n;
 	file_init(&self->file, &text_ops, node, flags);
+	self->file.memory = self->length;
 	*file = &self->file;
 	return 0;
 }

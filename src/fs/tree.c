@@ -10,12 +10,13 @@
 #include <time.h>
 
 #include "file.h"
+#include "locks.h"
 #include "log.h"
 #include "number.h"
 #include "text.h"
 
-#define BLOCK_SIZE      4096
-#define STAT_UNIT       512 /* of st_blocks */
+#define BLOCK_SIZE      131072 /* what a program writes at once, and so one message */
+#define STAT_UNIT       512    /* of st_blocks */
 #define DOMID_DIGITS    5
 #define KIND_SHIFT      16 /* above the domain id, in keys and st_ino */
 #define BRANCH_SHIFT    24
@@ -105,6 +106,7 @@ void branch_close(struct branch *branch)
 	TAILQ_FOREACH (file, &branch->files, link)
 		if (file->ops->leave)
 			file->ops->leave(file);
+	locks_close(branch);
 	sivc_endpoint_close(endpoint);
 	branch_put(branch, 1);
 }
@@ -322,20 +324,18 @@ static int attributes_own(const struct node *node, struct attributes **result)
 	return 0;
 }
 
-/* For a reader: what waits; for a text: its length. */
+/*
+ * A text's length.  Of inbox and peers/N it is 0, whatever waits there: programs that copy files
+ * (tar, rsync, cpio) read those that have a size, and would take messages.
+ */
 static uint64_t node_size(const struct node *node)
 {
-	struct sivc_endpoint *endpoint = node->branch->endpoint;
 	char *text;
 	ssize_t n;
 
-	if (!endpoint)
+	if (!node->branch->endpoint)
 		return 0;
 	switch (node->kind) {
-	case NODE_INBOX:
-		return sivc_queued(endpoint, SIVC_ANY, NULL);
-	case NODE_PEER:
-		return sivc_queued(endpoint, node->domid, NULL);
 	case NODE_ACL:
 	case NODE_SELF:
 	case NODE_STATS:

@@ -82,6 +82,8 @@ struct branch {
 	mode_t mode; /* of the directory */
 	struct timespec made;
 	struct attributes *changed;
+
+	struct locks *locks; /* of files that have some: locks.c */
 };
 
 /* Opens the endpoint.  -EBUSY, -EINVAL, -EEXIST ... as sivc_endpoint_open(). */

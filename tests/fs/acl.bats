@@ -191,7 +191,7 @@ rejects() {
   rejects EINVAL $'allow 3\nallow ../4\n'
   rejects EINVAL $'allow 3\nallow 99999999999999999999999999\n'
   rejects EINVAL $'allow 3\nALLOW 4\n'
-  rejects EINVAL "allow 3"$'\n'"allow $(printf 'x%.0s' {1..5000})"
+  rejects EINVAL "allow 3"$'\n'"allow $(printf 'x%.0s' {1..5000})"$'\n'
 }
 
 @test "a name that no domain has is ENOENT, and nothing changes" {
@@ -313,6 +313,183 @@ sends_until_stopped() {
   same "$output" ""
   eventually cmp -s sender.out reader.out || diff sender.out reader.out
   ends_by KILL reader
+}
+
+# --- Texts in pieces ---
+
+# permits DOMAIN EXPECTED: does domain 1 permit it now?
+permits() {
+  same "$(op 1/acl r "permitted=$1")" "permitted $2"
+}
+
+# rules and many [END]: rules, and a text of them that is larger than a small buffer.  The beginning of
+# no rule is one of them.  Each line that is written by itself changes the table, so those get fewer.
+last=1030
+
+rules() {
+  seq -f 'allow %.0f' 985 "$last"
+}
+
+many() {
+  rules | sed "s/$/ # $(printf 'x%.0s' {1..200})/"
+  printf '%s' "${1:-}"
+}
+
+@test "a line without its end is held until the next write of the handle ends it" {
+  start_domain 1
+  same "$(op 1/acl w+trunc 'write=allow 1' permitted=1 $'write=3\n' permitted=1 permitted=13)" \
+    $'write 7\npermitted 0\nwrite 2\npermitted 0\npermitted 1'
+  same "$(op 1/acl w+append 'write=allow 1' permitted=1 $'write=4\nallow 1' permitted=14 permitted=1 $'write=5\n' permitted=15)" \
+    $'write 7\npermitted 0\nwrite 9\npermitted 0\npermitted 0\nwrite 2\npermitted 1'
+  same "$(cat 1/acl)" $'allow 13\nallow 14\nallow 15'
+}
+
+@test "a last line without its end is in force when close returns" {
+  start_domain 1
+  printf 'allow 7' > 1/acl
+  permits 7 1
+  printf 'allow 8' >> 1/acl
+  same "$(cat 1/acl)" $'allow 7\nallow 8'
+}
+
+@test "close returns the error of a last line without its end, and the log says it" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  cat > try.py << 'END'
+import errno, os
+for flags in (os.O_TRUNC, os.O_APPEND):
+    fd = os.open("1/acl", os.O_WRONLY | flags)
+    os.write(fd, b"allow 3\nallow")
+    try:
+        os.close(fd)
+        print("closed")
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+END
+  same "$(limit python3 try.py)" $'EINVAL\nEINVAL'
+  same "$(cat 1/acl)" "allow 2"
+  same "$(grep -c 'the end of what was written to acl: Invalid argument' log/1)" 2
+  # Nobody looks at the error of a shell's printf; what it would have done was not done.
+  printf 'allow 3\nallow' > 1/acl || :
+  same "$(cat 1/acl)" "allow 2"
+}
+
+@test "after an error each later write of the handle fails with it, and nothing takes effect" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  for mode in w+trunc w+append; do
+    same "$(op 1/acl $mode $'write=allow\n' $'write=allow 3\n' 'write=allow 4')" \
+      $'write EINVAL\nwrite EINVAL\nwrite EINVAL'
+    same "$(op 1/acl $mode $'write=allow nobody-here\n' $'write=allow 3\n')" \
+      $'write ENOENT\nwrite ENOENT'
+    same "$(cat 1/acl)" "allow 2"
+  done
+}
+
+# writes_pieces COMMAND...: copies its standard input to its standard output, with > and with >>.
+writes_pieces() {
+  echo "allow 985" > 1/acl
+  many | limit "$@" > 1/acl
+  same "$(cat 1/acl)" "$(rules)"
+  echo "allow 985" > 1/acl
+  many | limit "$@" >> 1/acl
+  same "$(cat 1/acl)" "$(rules)"
+  # With an error at the end it is no update.
+  echo "allow 2" > 1/acl
+  many $'allow 7 7\n' | limit "$@" 2> /dev/null > 1/acl || :
+  same "$(cat 1/acl)" "allow 2"
+  many 'allow' | limit "$@" 2> /dev/null > 1/acl || :
+  same "$(cat 1/acl)" "allow 2"
+}
+
+@test "a text that a program writes in pieces is one update or none" {
+  start_domain 1
+  writes_pieces cat
+  writes_pieces stdbuf -o4096 sed 's/x/x/'
+  writes_pieces dd bs=4096 iflag=fullblock status=none
+  writes_pieces awk '{ print }'
+  writes_pieces python3 -c 'import sys; sys.stdout.write(sys.stdin.read())'
+  writes_pieces perl -pe1
+  last=995
+  writes_pieces dd bs=37 status=none
+  writes_pieces dd bs=213 status=none # a line, or less
+  writes_pieces sed -u 's/x/x/'
+  writes_pieces bash -c 'while IFS= read -r line || [[ $line ]]; do echo "$line"; done'
+}
+
+@test "added in pieces that cut lines, a text with an error is no update" {
+  start_domain 1
+  last=990
+  echo "allow 2" > 1/acl
+  many $'allow 7 7\n' | fails limit dd bs=37 status=none 2> /dev/null >> 1/acl
+  same "$(cat 1/acl)" "allow 2"
+}
+
+@test "what others did to the table meanwhile is not taken back" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  start_op writer 1/acl w+trunc $'write=allow 3\n' pause $'write=allow\n'
+  shows writer "write 8"
+  echo "allow 4" >> 1/acl
+  next writer
+  finish writer
+  same "$output" $'write 8\npause\nwrite EINVAL'
+  same "$(cat 1/acl)" $'allow 2\nallow 3\nallow 4'
+}
+
+@test "a rule that a shell writes to a handle that stays open is in force at once" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  exec {acl}> 1/acl
+  permits 2 1
+  echo "allow 7" >&$acl
+  permits 7 1
+  permits 2 0
+  echo "allow 9" >> 1/acl
+  echo "allow 8" >&$acl
+  exec {acl}>&-
+  same "$(cat 1/acl)" $'allow 7\nallow 8\nallow 9'
+}
+
+@test "several commands that write to one handle write one text" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  {
+    /bin/echo "allow 3"
+    permits 2 1
+    permits 3 1
+    /bin/echo "allow 4"
+  } > 1/acl
+  same "$(cat 1/acl)" $'allow 3\nallow 4'
+}
+
+@test "while a text is written in pieces, nobody is refused whom both tables permit" {
+  pair
+  last=990
+  many 'allow 2' > rules
+  start reader cat 1/inbox
+  sends_until_stopped
+  for i in {1..3}; do
+    dd if=rules of=1/acl bs=37 status=none
+    dd if=rules of=1/acl bs=213 conv=notrunc status=none
+    sed -u 's/x/x/' rules > 1/acl
+    { cat rules; echo; echo "deny 77"; } > 1/acl
+    printf 'allow 77\nallow 2\n' > 1/acl
+  done
+  touch stop
+  finish sender
+  same "$(cat errors)" ""
+  eventually cmp -s sender.out reader.out || diff sender.out reader.out
+  ends_by KILL reader
+}
+
+@test "a text that is too long is EFBIG, and is no update" {
+  start_domain 1
+  echo "allow 2" > 1/acl
+  head -c 1000000 /dev/zero | tr '\0' '#' > rules
+  fails dd if=rules of=1/acl bs=100000 status=none 2> error
+  like "$(cat error)" "File too large"
+  same "$(cat 1/acl)" "allow 2"
 }
 
 @test "acl takes the rules to start with from the mount option acl=FILE" {

@@ -216,12 +216,12 @@ sends_back() {
   # when it is shared, it would be found lacking when somebody writes there.
   for room in 0 4096; do
     truncate -s "-$room" hv/fill
-    same "$(op 1/acl w+append write='allow 9')" "write ENOSPC"
+    same "$(op 1/acl w+append $'write=allow 9\n')" "write ENOSPC"
   done
   same "$(df --output=avail hv | tail -n1 | xargs)" 4
   others_talked
   rm hv/fill
-  same "$(op 1/acl w+append write='allow 9')" "write 7"
+  same "$(op 1/acl w+append $'write=allow 9\n')" "write 8"
   start_domain 9
   same "$(op 9/peers/1 w+nonblock until=500)" "until 8 EAGAIN"
   stop_domain 9

@@ -278,7 +278,7 @@ unmount() {
   printf before > 2/peers/1
   local id
   for id in {100..110}; do
-    result=$(op 1/acl w+append "write=allow $id")
+    result=$(op 1/acl w+append "write=allow $id"$'\n')
     [[ $result == write\ [0-9]* ]] || break
   done
   same "$result" "write ENOSPC"
@@ -286,9 +286,9 @@ unmount() {
   same "$(op 2/peers/1 w write=after)" "write 5"
   same "$(op 1/inbox r+nonblock read read)" $'read 6 before\nread 5 after'
   # With room again, the next rule is in force again.
-  for id in {100..110}; do op 1/acl w+append "write=deny $id"; done
+  for id in {100..110}; do op 1/acl w+append "write=deny $id"$'\n'; done
   mount -o remount,size=10m hv
-  same "$(op 1/acl w+append "write=allow 200" permitted=200)" $'write 9\npermitted 1'
+  same "$(op 1/acl w+append $'write=allow 200\n' permitted=200)" $'write 10\npermitted 1'
   stop_domain 1
   stop_domain 2
   umount hv

@@ -153,7 +153,7 @@ waits_in_mount() {
   pair
   head -c 1000 /dev/zero > file
   limit dd if=file of=2/peers/1 bs=300 status=none
-  same "$(stat -c %s 1/inbox)" 1000
+  same "$(op 1/inbox r queued)" "queued 1000"
   same "$(op 1/inbox r+nonblock drain)" "drain 4 EAGAIN"
 }
 
@@ -481,4 +481,37 @@ b'2'"
   eventually grep -q answer client.out
   kill "${job_pid[client]}" "${job_pid[gateway]}"
   finish client
+}
+
+# --- Programs that copy or look at files ---
+
+@test "backup tools and file(1) take no messages" {
+  pair
+  local i
+  for i in 1 2 3; do echo "message $i" > 2/peers/1; done
+  mkdir restored
+  limit tar -cf backup.tar 1
+  limit busybox tar -cf busybox.tar 1
+  limit rsync -a 1/ rsync/
+  if command -v cpio > /dev/null; then
+    find 1 | limit cpio -o --quiet > backup.cpio
+  fi
+  limit file 1/inbox 1/peers/2 1/acl > /dev/null
+  limit du -a 1 > /dev/null
+  # The copies have the files, empty.
+  limit tar -xf backup.tar -C restored
+  same "$(stat -c %s restored/1/inbox rsync/inbox | xargs)" "0 0"
+  same "$(cat restored/1/acl rsync/acl)" $'allow 2\nallow 2'
+  same "$(op 1/inbox r+nonblock read read read read)" \
+    $'read 10 message 1\\x0a\nread 10 message 2\\x0a\nread 10 message 3\\x0a\nread EAGAIN'
+}
+
+@test "the output of a program with a buffer is one message" {
+  pair
+  start_op reader 1/inbox r read
+  blocked reader
+  seq 1000000001 1000001000 > 2/peers/1
+  finish reader
+  like "$output" '^read 11000 1000000001'
+  same "$(stat -c %o 1/inbox 1/peers/2 1/acl 1/stats 1/self | sort -u)" 131072
 }

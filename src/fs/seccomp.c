@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "filter.h"
+#include "sandbox.h"
 
 #if SIVC_HAVE_SECCOMP
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ioctl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -34,15 +36,12 @@ static const int allowed[] = {
 	SCMP_SYS(dup),
 	SCMP_SYS(dup2),
 	SCMP_SYS(dup3),
-	SCMP_SYS(fcntl),
-	SCMP_SYS(fcntl64),
 	SCMP_SYS(lseek),
 	SCMP_SYS(_llseek),
 	SCMP_SYS(pipe2),
 	SCMP_SYS(fallocate),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(ftruncate64),
-	SCMP_SYS(fchmod),
 	SCMP_SYS(fchown),
 	SCMP_SYS(fchown32),
 	SCMP_SYS(fstat),
@@ -164,99 +163,39 @@ static const int allowed[] = {
 	SCMP_SYS(setsockopt),
 };
 
-static const int deadly[] = {
-	/* Other programs and processes. */
-	SCMP_SYS(execve),
-	SCMP_SYS(execveat),
-	SCMP_SYS(fork),
-	SCMP_SYS(vfork),
-	SCMP_SYS(kill),
-	SCMP_SYS(tkill),
-	SCMP_SYS(rt_sigqueueinfo),
-	SCMP_SYS(rt_tgsigqueueinfo),
-	SCMP_SYS(ptrace),
-	SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev),
-	SCMP_SYS(pidfd_getfd),
-	SCMP_SYS(pidfd_send_signal),
-	SCMP_SYS(kcmp),
-	/* File systems and namespaces. */
-	SCMP_SYS(mount),
+/* What is left to the mounter: waiting, reading the file of acl=, and unmounting. */
+static const int allowed_to_mounter[] = {
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(close),
+	SCMP_SYS(lseek),
+	SCMP_SYS(_llseek),
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(fstat),
+	SCMP_SYS(fstat64),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(fstatat64),
+	SCMP_SYS(statx),
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(fstatfs64),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(sendmsg),
 	SCMP_SYS(umount),
 	SCMP_SYS(umount2),
-	SCMP_SYS(move_mount),
-	SCMP_SYS(open_tree),
-	SCMP_SYS(fsopen),
-	SCMP_SYS(fsconfig),
-	SCMP_SYS(fsmount),
-	SCMP_SYS(fspick),
-	SCMP_SYS(mount_setattr),
-	SCMP_SYS(pivot_root),
-	SCMP_SYS(chroot),
-	SCMP_SYS(setns),
-	SCMP_SYS(unshare),
-	SCMP_SYS(swapon),
-	SCMP_SYS(swapoff),
-	SCMP_SYS(open_by_handle_at),
-	SCMP_SYS(quotactl),
-	SCMP_SYS(link),
-	SCMP_SYS(linkat),
-	SCMP_SYS(symlink),
-	SCMP_SYS(mknod),
-	/* Other identities. */
-	SCMP_SYS(setuid),
-	SCMP_SYS(setuid32),
-	SCMP_SYS(setgid),
-	SCMP_SYS(setgid32),
-	SCMP_SYS(setreuid),
-	SCMP_SYS(setreuid32),
-	SCMP_SYS(setregid),
-	SCMP_SYS(setregid32),
-	SCMP_SYS(setresuid),
-	SCMP_SYS(setresuid32),
-	SCMP_SYS(setresgid),
-	SCMP_SYS(setresgid32),
-	SCMP_SYS(setfsuid),
-	SCMP_SYS(setfsuid32),
-	SCMP_SYS(setfsgid),
-	SCMP_SYS(setfsgid32),
-	SCMP_SYS(setgroups),
-	SCMP_SYS(setgroups32),
-	SCMP_SYS(capset),
-	SCMP_SYS(personality),
-	/* The kernel. */
-	SCMP_SYS(init_module),
-	SCMP_SYS(finit_module),
-	SCMP_SYS(delete_module),
-	SCMP_SYS(kexec_load),
-	SCMP_SYS(kexec_file_load),
-	SCMP_SYS(bpf),
-	SCMP_SYS(perf_event_open),
-	SCMP_SYS(userfaultfd),
-	SCMP_SYS(io_uring_setup),
-	SCMP_SYS(keyctl),
-	SCMP_SYS(add_key),
-	SCMP_SYS(request_key),
-	SCMP_SYS(reboot),
-	SCMP_SYS(syslog),
-	SCMP_SYS(iopl),
-	SCMP_SYS(ioperm),
-	SCMP_SYS(settimeofday),
-	SCMP_SYS(clock_settime),
-	SCMP_SYS(adjtimex),
-	SCMP_SYS(sethostname),
-	SCMP_SYS(setdomainname),
-	/* Being a server. */
-	SCMP_SYS(bind),
-	SCMP_SYS(listen),
-	SCMP_SYS(accept),
-	SCMP_SYS(accept4),
+	SCMP_SYS(alarm),
+	SCMP_SYS(setitimer),
+	SCMP_SYS(geteuid),
+	SCMP_SYS(geteuid32),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigreturn),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit_group),
 };
 
-/* A call with a condition on an argument, which has a 0 in the place of those it does not mean. */
+/* A call with a condition on an argument. */
 struct condition {
 	int call;
-	uint32_t action;
 	struct scmp_arg_cmp argument;
 };
 
@@ -267,80 +206,108 @@ struct condition {
 #define OF_ITSELF MASKED(0, UINT32_MAX, 0)
 /* The kernel looks at 32 bits. */
 #define KIND_OF_IOCTL(kind) MASKED(1, _IOC_TYPEMASK << _IOC_TYPESHIFT, (kind) << _IOC_TYPESHIFT)
-#define KIND_OF_SOCKET(operator)                                                                   \
+#define EQUALS(number, value)                                                                      \
 	{                                                                                          \
-		.arg = 0, .op = (operator), .datum_a = AF_UNIX                                     \
+		.arg = (number), .op = SCMP_CMP_EQ, .datum_a = (value)                             \
 	}
 
 static const struct condition conditions[] = {
 	/* syslog and xenstored are reached by Unix sockets; there is no other network. */
-	{SCMP_SYS(socket), SCMP_ACT_ALLOW, KIND_OF_SOCKET(SCMP_CMP_EQ)},
-	{SCMP_SYS(socket), SCMP_ACT_KILL_PROCESS, KIND_OF_SOCKET(SCMP_CMP_NE)},
+	{SCMP_SYS(socket), EQUALS(0, AF_UNIX)},
 	/* Threads, and no processes.  (clone3 does not show its flags: it does not exist.) */
-	{SCMP_SYS(clone), SCMP_ACT_ALLOW, MASKED(0, CLONE_THREAD, CLONE_THREAD)},
-	{SCMP_SYS(clone), SCMP_ACT_KILL_PROCESS, MASKED(0, CLONE_THREAD, 0)},
+	{SCMP_SYS(clone), MASKED(0, CLONE_THREAD, CLONE_THREAD)},
 	/* No memory that can be written and executed; a library that is loaded has none. */
-	{SCMP_SYS(mmap), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC, 0)},
-	{SCMP_SYS(mmap), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
-	{SCMP_SYS(mmap2), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC, 0)},
-	{SCMP_SYS(mmap2), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
-	{SCMP_SYS(mprotect), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC, 0)},
-	{SCMP_SYS(mprotect), SCMP_ACT_ALLOW, MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
+	{SCMP_SYS(mmap), MASKED(2, PROT_EXEC, 0)},
+	{SCMP_SYS(mmap), MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
+	{SCMP_SYS(mmap2), MASKED(2, PROT_EXEC, 0)},
+	{SCMP_SYS(mmap2), MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
+	{SCMP_SYS(mprotect), MASKED(2, PROT_EXEC, 0)},
+	{SCMP_SYS(mprotect), MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)},
 	/* Its own limits: a limit of processor time would end another process of the same user. */
-	{SCMP_SYS(prlimit64), SCMP_ACT_ALLOW, OF_ITSELF},
+	{SCMP_SYS(prlimit64), OF_ITSELF},
 	/* Of FUSE and of Xen's devices.  What a terminal knows would type commands into it. */
-	{SCMP_SYS(ioctl), SCMP_ACT_ALLOW, KIND_OF_IOCTL(FUSE_IOCTLS)},
-	{SCMP_SYS(ioctl), SCMP_ACT_ALLOW, KIND_OF_IOCTL(GRANT_IOCTLS)},
-	{SCMP_SYS(ioctl), SCMP_ACT_ALLOW, KIND_OF_IOCTL(EVTCHN_IOCTLS)},
+	{SCMP_SYS(ioctl), KIND_OF_IOCTL(FUSE_IOCTLS)},
+	{SCMP_SYS(ioctl), KIND_OF_IOCTL(GRANT_IOCTLS)},
+	{SCMP_SYS(ioctl), KIND_OF_IOCTL(EVTCHN_IOCTLS)},
+	/*
+	 * Not whom a descriptor signals and with what (F_SETOWN, F_SETSIG): that would end any
+	 * process. The kernel looks at 32 bits.
+	 */
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_GETFL)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_SETFL)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_GETFD)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_SETFD)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_DUPFD_CLOEXEC)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_SETPIPE_SZ)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_OFD_SETLK)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_GETFL)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_SETFL)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_GETFD)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_SETFD)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_DUPFD_CLOEXEC)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_SETPIPE_SZ)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_OFD_SETLK)},
+	/* No set-id bits. */
+	{SCMP_SYS(fchmod), MASKED(1, S_ISUID | S_ISGID, 0)},
 	/* FIFOs are the local backend's event channels; there are no devices to be made. */
-	{SCMP_SYS(mknodat), SCMP_ACT_ALLOW, MASKED(2, S_IFMT, S_IFIFO)},
+	{SCMP_SYS(mknodat), MASKED(2, S_IFMT, S_IFIFO)},
 };
 
-static int add_all(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
+static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t count)
 {
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = seccomp_rule_add(filter, action, calls[i], 0);
-	return r;
-}
-
-static int fill(scmp_filter_ctx filter)
-{
-	/* abort() and raise(), and nobody else's threads. */
-	const struct scmp_arg_cmp own = {
-		.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
 	int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-	if (r == 0)
-		r = add_all(filter, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
-	if (r == 0)
-		r = add_all(filter, SCMP_ACT_KILL_PROCESS, deadly, COUNT(deadly));
-	if (r == 0)
-		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own);
-	for (size_t i = 0; r == 0 && i < COUNT(conditions); i++)
-		r = seccomp_rule_add_array(filter, conditions[i].action, conditions[i].call, 1,
-			&conditions[i].argument);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
 	return r;
 }
 
-int filter_install(void)
+static int allow_conditions(scmp_filter_ctx filter)
+{
+	/* abort() and raise(), and nobody else's threads. */
+	const struct scmp_arg_cmp own = EQUALS(0, (scmp_datum_t)getpid());
+	int r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own);
+
+	for (size_t i = 0; r == 0 && i < COUNT(conditions); i++)
+		r = seccomp_rule_add_array(
+			filter, SCMP_ACT_ALLOW, conditions[i].call, 1, &conditions[i].argument);
+	return r;
+}
+
+static int install(const int *calls, size_t count, bool with_conditions)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	int r;
 
 	if (!filter)
 		return -ENOMEM;
-	r = fill(filter);
+	r = allow_calls(filter, calls, count);
+	if (r == 0 && with_conditions)
+		r = allow_conditions(filter);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
 	return r;
 }
 
+int sandbox_calls(void)
+{
+	return install(allowed, COUNT(allowed), true);
+}
+
+int sandbox_mounter_calls(void)
+{
+	return install(allowed_to_mounter, COUNT(allowed_to_mounter), false);
+}
+
 #else
 
-int filter_install(void)
+int sandbox_calls(void)
+{
+	return 0;
+}
+
+int sandbox_mounter_calls(void)
 {
 	return 0;
 }
