@@ -147,9 +147,43 @@ errors_documented() {
   grep -ohwE 'E[A-Z0-9]+' include/sivc/*.h | sort -u | grep -wF "$known" | documented error
 }
 
+counter_names() {
+  grep -oP '"\K[a-z_]+_(total|bytes|peers|readers)(?=")' src/core/stats.c | sed 's/^/sivc_/'
+}
+
+counters_documented() {
+  counter_names | documented counter
+}
+
 # A check that finds nothing to check has lost its way.
 names_found() {
-  (($(option_names | wc -l) >= 9 && $(ioctl_names | wc -l) >= 5))
+  (($(option_names | wc -l) >= 9 && $(ioctl_names | wc -l) >= 5 && $(counter_names | wc -l) >= 10))
+}
+
+manual_pages() {
+  matching '^doc/.*\.[1-8]$' | xargs -d '\n' mandoc -T lint -W warning
+}
+
+# doc/meson.build names every document, so that it is installed.
+documents_installed() {
+  local file status=0
+  while read -r file; do
+    grep -qF "'${file#doc/}'" doc/meson.build && continue
+    echo "$file is not installed by doc/meson.build"
+    status=1
+  done < <(matching '^doc/' | grep -v '/meson\.build$')
+  return "$status"
+}
+
+# Every relative link of a text leads to a file.
+links_lead_somewhere() {
+  local file link status=0
+  while IFS=: read -r file link; do
+    [[ -e $(dirname "$file")/$link ]] && continue
+    echo "$file: there is no $link"
+    status=1
+  done < <(matching '\.md$' | xargs -d '\n' grep -HoP '\]\(\K(?!https?:|#)[^)#]+')
+  return "$status"
 }
 
 check 'C is formatted as .clang-format says' formatted
@@ -163,6 +197,10 @@ check 'the top level holds nothing but what belongs there' top_level
 check 'every mount option is documented' options_documented
 check 'every ioctl is documented' ioctls_documented
 check 'every error is documented' errors_documented
-check 'options and ioctls are found where they are looked for' names_found
+check 'every counter is documented' counters_documented
+check 'manual pages are clean to mandoc' manual_pages
+check 'every document is installed' documents_installed
+check 'every link leads somewhere' links_lead_somewhere
+check 'options, ioctls and counters are found where they are looked for' names_found
 echo "1..$number"
 exit "$bad"
