@@ -77,8 +77,8 @@ struct inbound {
 	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
 	struct assembly assembly;
 	TAILQ_HEAD(, unread) unread;
-	TAILQ_HEAD(, unread_ring) rings;  /* the oldest first */
-	struct unread_ring *next_ring; /* with the channel: where what is in it will go */
+	TAILQ_HEAD(, unread_ring) rings; /* the oldest first */
+	struct unread_ring *next_ring;   /* with the channel: where what is in it will go */
 
 	/* receiver.c: its turn. */
 	enum inbound_turn turn;
