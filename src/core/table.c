@@ -248,7 +248,7 @@ static int follow_names(struct sivc_endpoint *ep, const struct acl *acl)
 {
 	if (ep->names_watch || !acl_follows_names(acl))
 		return 0;
-	return hv_watch_names(ep->sivc->hv, on_names, ep, &ep->names_watch);
+	return hv_watch_names(ep->sivc->hv, NULL, 0, on_names, ep, &ep->names_watch);
 }
 
 static void unfollow_names(struct sivc_endpoint *ep)

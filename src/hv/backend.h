@@ -46,7 +46,10 @@ struct hv_ops {
 	void (*watch_free)(struct hv_watch *);
 
 	int (*names)(struct hv *, struct hv_name **);
-	int (*watch_names)(struct hv *, hv_watch_fn *, void *, struct hv_watch **);
+	int (*lookup)(struct hv *, const char *const *, size_t, uint16_t *); /* NULL: by names */
+	int (*own_name)(struct hv *, char *);                                /* NULL: by names */
+	int (*watch_names)(struct hv *, const char *const *, size_t, hv_watch_fn *, void *,
+		struct hv_watch **);
 	int (*domains)(struct hv *, uint16_t **);
 };
 

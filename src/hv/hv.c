@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -303,9 +304,48 @@ int hv_names(struct hv *hv, struct hv_name **names)
 	return hv->ops->names(hv, names);
 }
 
-int hv_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+int hv_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *domids)
 {
-	return hv->ops->watch_names(hv, fn, data, watch);
+	struct hv_name *all = NULL;
+	int n;
+
+	if (hv->ops->lookup)
+		return hv->ops->lookup(hv, names, count, domids);
+	n = hv_names(hv, &all);
+	if (n < 0)
+		return n;
+	for (size_t i = 0; i < count; i++) {
+		domids[i] = HV_NO_DOMAIN;
+		for (int j = 0; j < n; j++)
+			if (strcmp(all[j].name, names[i]) == 0)
+				domids[i] = all[j].domid;
+	}
+	free(all);
+	return 0;
+}
+
+int hv_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
+{
+	struct hv_name *all = NULL;
+	int n, r = -ENOENT;
+
+	if (hv->ops->own_name)
+		return hv->ops->own_name(hv, name);
+	n = hv_names(hv, &all);
+	for (int i = 0; i < n; i++) {
+		if (all[i].domid == hv->domid) {
+			strcpy(name, all[i].name);
+			r = 0;
+		}
+	}
+	free(all);
+	return n < 0 ? n : r;
+}
+
+int hv_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch)
+{
+	return hv->ops->watch_names(hv, names, count, fn, data, watch);
 }
 
 int hv_domains(struct hv *hv, uint16_t **domids)

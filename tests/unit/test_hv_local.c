@@ -684,27 +684,25 @@ static void test_hostile_files(void)
 	mkfifo(path("1/0/5.2.out"), 0600);
 	is(hv_port_bind(events, 1, 5, count_call, NULL, &port), -EINVAL, "a file is no port");
 
-	mkdir(path("1/v1"), 0700);
-	mkdir(path("1/v1/e"), 0700);
-	mkfifo(path("1/v1/e/alive"), 0600);
-	fd = open(path("1/v1/e/alive"), O_RDWR | O_NONBLOCK);
-	mkfifo(path("1/v1/e/2"), 0600);
+	mkfifo(path("1/e.alive"), 0600);
+	fd = open(path("1/e.alive"), O_RDWR | O_NONBLOCK);
+	mkfifo(path("1/e.2"), 0600);
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT,
 		"a FIFO is no node, and holds nobody");
 	chmod(path("1"), 0777);
-	unlink(path("1/v1/e/2"));
-	if (symlink("1 7 0000000000000001", path("1/v1/e/2")))
+	unlink(path("1/e.2"));
+	if (symlink("1 7 0000000000000001", path("1/e.2")))
 		return;
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT,
 		"a domain's directory that others could write to is no domain's");
 	chmod(path("1"), 0700);
 	is(hv_node_read(b, 1, "e", value, sizeof value), 0, "otherwise it is");
-	unlink(path("1/v1/e/2"));
-	close(open(path("1/v1/e/2"), O_CREAT | O_RDWR, 0600));
+	unlink(path("1/e.2"));
+	close(open(path("1/e.2"), O_CREAT | O_RDWR, 0600));
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT, "a file is no node");
-	unlink(path("1/v1/e/2"));
+	unlink(path("1/e.2"));
 	memset(text, 'x', sizeof text - 1);
-	if (symlink(text, path("1/v1/e/2")))
+	if (symlink(text, path("1/e.2")))
 		return;
 	is(hv_node_read(b, 1, "e", value, sizeof value), -EMSGSIZE,
 		"a node that is too long is refused");
@@ -778,20 +776,18 @@ static void test_foreign_owners(void)
 	b = domain(2);
 	mkdir(path("1"), 0755);
 	mkdir(path("1/0"), 0755);
-	mkdir(path("1/v1"), 0755);
-	mkdir(path("1/v1/e"), 0755);
 	page = open(path("1/0/7.2.rw"), O_CREAT | O_RDWR, 0600);
 	mkfifo(path("1/0/5.2.in"), 0600);
 	mkfifo(path("1/0/5.2.out"), 0600);
-	mkfifo(path("1/v1/e/alive"), 0600);
-	alive = open(path("1/v1/e/alive"), O_RDWR | O_NONBLOCK);
-	if (ftruncate(page, SIVC_PAGE_SIZE) || symlink("1 7 0000000000000001", path("1/v1/e/2")))
+	mkfifo(path("1/e.alive"), 0600);
+	alive = open(path("1/e.alive"), O_RDWR | O_NONBLOCK);
+	if (ftruncate(page, SIVC_PAGE_SIZE) || symlink("1 7 0000000000000001", path("1/e.2")))
 		return;
 	refused_from_others("a page is mapped", path("1/0/7.2.rw"), use_page, -EINVAL, b);
 	refused_from_others("a port is bound", path("1/0/5.2.in"), use_port, -EINVAL, b);
 	refused_from_others("also by its other end", path("1/0/5.2.out"), use_port, -EINVAL, b);
-	refused_from_others("a node is read", path("1/v1/e/2"), use_node, -ENOENT, b);
-	refused_from_others("of who lives", path("1/v1/e/alive"), use_node, -ENOENT, b);
+	refused_from_others("a node is read", path("1/e.2"), use_node, -ENOENT, b);
+	refused_from_others("of who lives", path("1/e.alive"), use_node, -ENOENT, b);
 	close(page);
 	close(alive);
 	hv_close(b);
@@ -1055,7 +1051,7 @@ static void test_nodes(void)
 	is(hv_node_read(c, 1, "e", value, sizeof value), -ENOENT, "another domain finds nothing");
 	is(hv_node_read(b, 1, "f", value, sizeof value), -ENOENT, "nor is it in another endpoint");
 	is(hv_node_read(b, 9, "e", value, sizeof value), -ENOENT, "nor of another domain");
-	is(hv_node_read(b, 1, "../v1/e", value, sizeof value), -ENOENT, "an endpoint is no path");
+	is(hv_node_read(b, 1, "../1/e", value, sizeof value), -ENOENT, "an endpoint is no path");
 	is(hv_node_read(b, 1, "e", value, 8), -EMSGSIZE, "a value that does not fit is an error");
 	ok(strcmp(value, "1 77 0123456789abcdef") == 0, "a failure touches nothing");
 	is(hv_node_write(a, "e", 2, "changed"), 0, "a node can be changed");
@@ -1067,7 +1063,7 @@ static void test_nodes(void)
 	hv_node_write(a, "e", 2, "again");
 	hv_unserve(a, "e");
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT, "unserve removes all nodes");
-	is(access(path("1/v1"), F_OK), -1, "and their directories");
+	is(count_names(path("1")), 1, "and all else of the endpoint");
 	hv_unserve(a, "e");
 	is(hv_serve(a, "../e", NULL), -EINVAL, "an endpoint's name is a name");
 	hv_close(a);
@@ -1165,7 +1161,7 @@ static void test_leftovers(void)
 	fresh_dir("leftovers");
 	first = spawn_ready(serve_and_wait);
 	kill_child(first);
-	ok(faccessat(AT_FDCWD, path("1/v1/e/2"), F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	ok(faccessat(AT_FDCWD, path("1/e.2"), F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
 			access(path("1.0"), F_OK) == 0 && count_names(path("1/0")) == 4,
 		"a process that was killed leaves its files");
 	a = domain(1);
@@ -1239,9 +1235,11 @@ static void test_watch_held_directory(void)
 	b = domain(2);
 	hv_watch_node(b, 1, "e", count_call, &calls, &watch);
 	settle(b);
-	held = open(path("1/v1/e"), O_RDONLY | O_DIRECTORY);
+	held = open(path("1"), O_RDONLY | O_DIRECTORY);
 	hv_unserve(a, "e");
+	hv_close(a);
 	settle(b);
+	a = domain(1);
 	hv_serve(a, "e", NULL);
 	settle(b);
 	calls = 0;
@@ -1421,7 +1419,7 @@ static void test_names(void)
 	names = (struct hv_name *)&calls;
 	is(hv_names(a, &names), 0, "at first nobody has a name");
 	ok(names == NULL, "and there is no array of none");
-	hv_watch_names(a, count_call, &calls, &watch);
+	hv_watch_names(a, NULL, 0, count_call, &calls, &watch);
 	ok(until(a, &calls, 1), "a watch of the names fires soon after it was set");
 	settle(a);
 	calls = 0;
@@ -1471,8 +1469,8 @@ static void test_names_watches(void)
 
 	fresh_dir("names-watches");
 	a = domain(1);
-	hv_watch_names(a, count_call, &calls, &first);
-	hv_watch_names(a, count_call, &others, &second);
+	hv_watch_names(a, NULL, 0, count_call, &calls, &first);
+	hv_watch_names(a, NULL, 0, count_call, &others, &second);
 	settle(a);
 	ok(calls >= 1 && others >= 1, "of two watches of the names both fire");
 	open_as(2, "db", &b);
@@ -1638,7 +1636,7 @@ static bool use_everything(void)
 	worked &= events && hv_port_alloc(events, 1, count_call, NULL, &port) == 0;
 	worked &= hv_share(hv, 1, 1, true, NULL, &page, &ref) == 0;
 	worked &= hv_watch_node(hv, 1, "e", count_call, &calls, &watch) == 0;
-	worked &= hv_watch_names(hv, count_call, &calls, &names) == 0;
+	worked &= hv_watch_names(hv, NULL, 0, count_call, &calls, &names) == 0;
 	hv_watch_free(names);
 	hv_watch_free(watch);
 	if (page)

@@ -63,17 +63,17 @@ static void fifo_name(char *name, uint32_t number, uint16_t domid, const char *e
 
 int local_events_new(struct hv *hv, struct hv_events **events)
 {
-	struct local_events *set = calloc(1, sizeof *set);
-	int error;
+	struct local_events *set = calloc(1, sizeof(*set));
+	int r;
 
 	if (!set)
 		return -ENOMEM;
 	set->events.hv = hv;
 	set->fd = fork_private(epoll_create1(EPOLL_CLOEXEC));
 	if (set->fd < 0) {
-		error = -errno;
+		r = -errno;
 		free(set);
-		return local_fail_once((struct local *)hv, error, "cannot make a set of ports");
+		return local_fail_once((struct local *)hv, r, "cannot make a set of ports");
 	}
 	*events = &set->events;
 	return 0;
@@ -97,7 +97,7 @@ static void drain(int fd)
 	char bytes[SIVC_PAGE_SIZE];
 
 	/* What does not fit is a later, spurious event. */
-	while (read(fd, bytes, sizeof bytes) < 0 && errno == EINTR)
+	while (read(fd, bytes, sizeof(bytes)) < 0 && errno == EINTR)
 		;
 }
 
@@ -138,7 +138,7 @@ static int arm(struct local_port *port, int operation)
 static struct local_port *port_new(
 	struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data)
 {
-	struct local_port *port = calloc(1, sizeof *port);
+	struct local_port *port = calloc(1, sizeof(*port));
 
 	if (!port)
 		return NULL;
@@ -210,20 +210,20 @@ int local_port_alloc(
 {
 	struct local *local = (struct local *)events->hv;
 	struct local_port *p = port_new(events, domid, fn, data);
-	int error;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
 	p->ours = true;
-	error = make_fifos(p);
-	if (!error)
-		error = arm(p, EPOLL_CTL_ADD);
-	if (error) {
+	r = make_fifos(p);
+	if (!r)
+		r = arm(p, EPOLL_CTL_ADD);
+	if (r) {
 		if (p->in >= 0)
 			remove_fifos(p);
 		close_ends(p);
 		free(p);
-		return local_fail_once(local, error, "cannot make an event channel");
+		return local_fail_once(local, r, "cannot make an event channel");
 	}
 	local_plenty(local);
 	*port = &p->port;
@@ -265,20 +265,20 @@ int local_port_bind(struct hv_events *events, uint16_t domid, uint32_t number, h
 {
 	struct local *local = (struct local *)events->hv;
 	struct local_port *p = port_new(events, domid, fn, data);
-	int error;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
 	p->port.number = number;
-	error = open_fifos(p);
-	if (!error)
-		error = arm(p, EPOLL_CTL_ADD);
-	if (error) {
+	r = open_fifos(p);
+	if (!r)
+		r = arm(p, EPOLL_CTL_ADD);
+	if (r) {
 		close_ends(p);
 		free(p);
-		if (local_absent(error))
+		if (local_absent(r))
 			return -EINVAL;
-		return local_fail_once(local, error, "cannot open an event channel");
+		return local_fail_once(local, r, "cannot open an event channel");
 	}
 	local_plenty(local);
 	*port = &p->port;

@@ -9,10 +9,9 @@
  *		lock		locked by the process while it lives; its process id
  *		R.8.ro, R.8.rw	pages from reference R on, for domain 8 to read, or to write
  *		P.8.in, P.8.out	event channel P, for domain 8
- *	DIR/7/v1/ENDPOINT/	an endpoint that is served
- *		lock		locked by the process that serves it; its process id
- *		alive		a FIFO that has a writer while that process lives
- *		8		the node for domain 8: a symbolic link whose text is its value
+ *		ENDPOINT.lock	locked by the process that serves the endpoint; its process id
+ *		ENDPOINT.alive	a FIFO that has a writer while that process lives
+ *		ENDPOINT.8	the node for domain 8: a symbolic link whose text is its value
  *
  * Processes of one domain number themselves: an instance is the first whose lock is free.  It is
  * in the upper bits of every reference and port number, so that these name a file without search.
@@ -75,6 +74,8 @@ static const struct hv_ops local_ops = {
 	.watch_node = local_watch_node,
 	.watch_free = local_watch_free,
 	.names = local_names,
+	.lookup = local_lookup,
+	.own_name = local_own_name,
 	.watch_names = local_watch_names,
 	.domains = local_domains,
 };
@@ -165,10 +166,10 @@ static int open_dir(struct local *local, const char *given)
 		return -ENOMEM;
 	if (mkdir(local->dir, S_IRWXU) && errno != EEXIST)
 		return local_fail(local, -errno, "cannot make the directory %s", local->dir);
-	local->dir_fd = fork_private(local_open_dir(AT_FDCWD, local->dir));
+	local->dir_fd =
+		fork_private(open(local->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	if (local->dir_fd < 0)
-		return local_fail(
-			local, local->dir_fd, "cannot open %s as a directory", local->dir);
+		return local_fail(local, -errno, "cannot open %s as a directory", local->dir);
 	return check_dir(local, given);
 }
 
@@ -176,21 +177,21 @@ static int open_dir(struct local *local, const char *given)
 static int take_instance(struct local *local, uint32_t instance)
 {
 	char name[LOCAL_NAME_MAX];
-	int error = -ENOENT;
+	int r = -ENOENT;
 
-	snprintf(name, sizeof name, "%" PRIu32, instance);
-	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++) {
+	snprintf(name, sizeof(name), "%" PRIu32, instance);
+	for (int i = 0; r == -ENOENT && i < DIR_TRIES; i++) {
 		local->instance_fd = fork_private(local_make_dir(local, local->domain_fd, name));
 		if (local->instance_fd < 0)
 			return local->instance_fd;
-		error = local->lock_fd = local_lock(local->instance_fd, NULL);
-		if (error >= 0)
+		r = local->lock_fd = local_lock(local->instance_fd, LOCAL_LOCK, NULL);
+		if (r >= 0)
 			break;
 		fork_close(local->instance_fd);
 		local->instance_fd = -1;
 	}
-	if (error < 0)
-		return error;
+	if (r < 0)
+		return r;
 	local->instance = instance;
 	local_clear(local->instance_fd);
 	return 0;
@@ -199,70 +200,70 @@ static int take_instance(struct local *local, uint32_t instance)
 static int take_domain(struct local *local)
 {
 	char name[LOCAL_NAME_MAX];
-	int error = -EBUSY;
+	int r = -EBUSY;
 
-	snprintf(name, sizeof name, "%u", local->hv.domid);
+	snprintf(name, sizeof(name), "%u", local->hv.domid);
 	local->domain_fd = fork_private(local_make_dir(local, local->dir_fd, name));
 	if (local->domain_fd < 0)
 		return local->domain_fd;
-	for (uint32_t i = 0; error == -EBUSY && i < LOCAL_INSTANCES; i++)
-		error = take_instance(local, i);
-	if (error) {
+	for (uint32_t i = 0; r == -EBUSY && i < LOCAL_INSTANCES; i++)
+		r = take_instance(local, i);
+	if (r) {
 		unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody is there */
 		fork_close(local->domain_fd);
 		local->domain_fd = -1;
 	}
-	return error;
+	return r;
 }
 
 static int take_place(struct local *local)
 {
-	int error = -ENOENT;
+	int r = -ENOENT;
 
-	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++)
-		error = take_domain(local);
-	if (!error)
+	for (int i = 0; r == -ENOENT && i < DIR_TRIES; i++)
+		r = take_domain(local);
+	if (!r)
 		return 0;
-	if (error == -EBUSY)
+	if (r == -EBUSY)
 		hv_log(&local->hv, LOG_ERR,
 			"backend local: domain %u has %d processes in %s already; end some",
 			local->hv.domid, LOCAL_INSTANCES, local->dir);
 	else
-		local_fail(local, error, "cannot be domain %u in %s", local->hv.domid, local->dir);
-	return error;
+		local_fail(local, r, "cannot be domain %u in %s", local->hv.domid, local->dir);
+	return r;
 }
 
 static int open_place(struct local *local, const struct hv_config *config)
 {
-	int error = fork_init();
+	int r = fork_init();
 
-	if (!error)
-		error = sigbus_install();
-	if (error)
-		return local_fail(local, error, "cannot handle SIGBUS or fork");
-	error = local_watching_init(local);
-	if (error)
-		return local_fail(local, error, "cannot watch");
-	error = open_dir(local, config->dir);
-	if (error)
-		return error;
+	if (!r)
+		r = sigbus_install();
+	if (r)
+		return local_fail(local, r, "cannot handle SIGBUS or fork");
+	r = local_watching_init(local);
+	if (r)
+		return local_fail(local, r, "cannot watch");
+	r = open_dir(local, config->dir);
+	if (r)
+		return r;
 	local->spare = fcntl(local->dir_fd, F_DUPFD_CLOEXEC, 0);
 	if (local->spare < 0)
 		return local_fail(local, -errno, "cannot open %s", local->dir);
-	error = take_place(local);
-	if (error)
-		return error;
+	r = take_place(local);
+	if (r)
+		return r;
 	return local_enter(local, config->name);
 }
 
 int hv_local_open(const struct hv_config *config, const struct hv *base, struct hv **hv)
 {
 	struct local *local;
-	int error = check_config(config, base);
+	int r = check_config(config, base);
 
-	if (error)
-		return error;
-	local = calloc(1, sizeof *local);
+	if (r)
+		return r;
+	local = calloc(1, sizeof(*local));
 	if (!local)
 		return -ENOMEM;
 	local->hv = *base;
@@ -275,10 +276,10 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	local->watching.inotify = -1;
 	LIST_INIT(&local->shares);
 	LIST_INIT(&local->servings);
-	error = open_place(local, config);
-	if (error) {
+	r = open_place(local, config);
+	if (r) {
 		local_close(&local->hv);
-		return error;
+		return r;
 	}
 	*hv = &local->hv;
 	return 0;
@@ -297,7 +298,7 @@ static int sweep_instance(void *data, const char *name)
 	fd = local_open_dir(local->domain_fd, name);
 	if (fd < 0)
 		return 0;
-	lock = local_lock(fd, NULL);
+	lock = local_lock(fd, LOCAL_LOCK, NULL);
 	if (lock >= 0) {
 		local_remove_entries(local, instance);
 		local_clear(fd);
@@ -325,7 +326,7 @@ static void leave_place(struct local *local)
 	fork_close(local->lock_fd);
 	local_sweep_endpoints(local);
 	local_each(local->domain_fd, sweep_instance, local);
-	snprintf(name, sizeof name, "%u", local->hv.domid);
+	snprintf(name, sizeof(name), "%u", local->hv.domid);
 	unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody else is there */
 }
 

@@ -7,8 +7,7 @@
  *	pages.c	pages: files that are mapped
  *	events.c	event channels: pairs of FIFOs
  *	store.c	serving, nodes, names, domains
- *	watch.c	being told about changes there, and about the ends of processes
- *	watch_path.c	what a watch looks at: directories, and FIFOs of processes
+ *	watch.c		being told about changes there, and about the ends of processes
  */
 #ifndef SIVC_HV_LOCAL_H
 #define SIVC_HV_LOCAL_H
@@ -20,14 +19,13 @@
 
 #include "backend.h"
 
-#define LOCAL_INSTANCES 256 /* processes a domain */
-#define LOCAL_COUNTER   24  /* bits of a reference or port number that count; the rest: instance */
-#define LOCAL_NAME_MAX  96  /* bytes of any file name of ours, with the final NUL */
-#define LOCAL_LOCK      "lock"
-#define LOCAL_ALIVE     "alive"
-#define LOCAL_STORE     "v1" /* DIR/N/v1: what domain N publishes */
+#define LOCAL_INSTANCES    256 /* processes a domain */
+#define LOCAL_COUNTER      24 /* bits of a reference or port number that count; the rest: instance */
+#define LOCAL_NAME_MAX     96 /* bytes of any file name of ours, with the final NUL */
+#define LOCAL_LOCK         "lock"
+#define LOCAL_LOCK_SUFFIX  "." LOCAL_LOCK
+#define LOCAL_ENDPOINT_MAX 80 /* bytes of an endpoint's name, so that its files have one, too */
 
-struct local_watched; /* a directory that is watched; watch.c */
 struct local_watch;
 
 /* Watching, by watch.c alone. */
@@ -36,16 +34,26 @@ struct local_watching {
 	int changes; /* an epoll set of the inotify descriptor and the FIFOs of live processes */
 	int timer;   /* rings when a watch is to fire, or when it is time to look again */
 	int inotify; /* -1 before the first watch */
-	struct local_watched *directories;
-	struct local_watch *snapshot; /* the one that watches the names, or NULL */
-	TAILQ_HEAD(local_watches, local_watch) all;
-	struct local_watches subscribers; /* of the snapshot */
+	int top;     /* inotify's watch descriptor of DIR, or -1 */
+	size_t top_users;
+	struct domain *domains; /* that are watched, by domain id ... */
+	struct domain *by_wd;   /* ... and those whose directory is there, by watch descriptor */
+	TAILQ_HEAD(local_watches, local_watch) nodes;
+	struct local_watches names;
 	TAILQ_HEAD(, local_watch) pending;
-	size_t failed;   /* watches that could not be set up again ... */
-	uint64_t retry;  /* ... and when to try next; ms of CLOCK_MONOTONIC */
-	uint64_t window; /* when counting of wakes began; the same clock */
-	unsigned int wakes;
-	bool quiet; /* too many wakes: `changes` is not looked at before the window ends */
+
+	/* The snapshot: entries of DIR that a watch of names asks for. */
+	struct resident *residents;   /* by entry */
+	TAILQ_HEAD(, resident) stale; /* those that are to be looked at again */
+	bool rescan;                  /* all of DIR is to be looked at again */
+	bool incomplete;              /* looking failed; tried again after a while */
+
+	size_t failed;      /* watches of nodes that could not be set up again ... */
+	uint64_t retry;     /* ... and when to try next; us of CLOCK_MONOTONIC, as all times here */
+	uint64_t window;    /* when counting began ... */
+	unsigned int wakes; /* ... of wake-ups by changes, ... */
+	uint64_t busy;      /* ... and of the time that they took */
+	bool quiet; /* enough of either: `changes` is not looked at before the window ends */
 };
 
 struct local {
@@ -79,15 +87,18 @@ struct local {
  * Descriptors are close-on-exec.  They return a descriptor or 0, or a negative errno.
  */
 
-/* Logs what could not be done, why, and what to do about it.  Returns `error`. */
-int local_fail(const struct local *local, int error, const char *format, ...)
+/* Logs what could not be done, why, and what to do about it.  Returns `r`. */
+int local_fail(const struct local *local, int r, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The same for what is tried again and again: said once, until local_plenty(). */
-int local_fail_once(struct local *local, int error, const char *what);
+/* The same for what is tried again and again: logged once, until local_plenty(). */
+int local_fail_once(struct local *local, int r, const char *what);
 void local_plenty(struct local *local);
 /* The error means that there is nothing for us there, not that something ran out here. */
-bool local_absent(int error);
+bool local_absent(int r);
 
+/* For reading or writing, or O_PATH; what is made is this user's alone.  -EXDEV: something is
+ * mounted there. */
+int local_open(int at, const char *name, int flags);
 int local_open_dir(int at, const char *name);
 int local_make_dir(const struct local *local, int at, const char *name);
 /* DIR/N.  -EINVAL: somebody besides its owner could write there. */
@@ -108,15 +119,13 @@ bool local_fifo_alive(int fd);
 int local_make_file(const struct local *local, int at, const char *name, mode_t mode);
 
 /*
- * The lock of the directory `at`, ours while the descriptor is open.  -EBUSY: *holder has it.
- * -ENOENT: the directory was removed.  Who holds a lock and has emptied the directory gives it up,
- * with the directory, by local_remove_locked().
+ * The lock `name` in the directory `at`, ours while the descriptor is open.  -EBUSY: *holder has
+ * it. -ENOENT: the directory was removed.  Who holds the lock of a directory and has emptied it
+ * gives it up, with the directory, by local_remove_locked().
  */
-int local_lock(int at, pid_t *holder);
+int local_lock(int at, const char *name, pid_t *holder);
 void local_remove_locked(int parent, const char *name, int at);
 
-/* A name that can be a file's; what an endpoint may be called is decided above the seam. */
-bool local_name_valid(const char *name);
 /* Calls fn for every name in the directory, until it returns an error. */
 int local_each(int at, int (*fn)(void *data, const char *name), void *data);
 /* Removes every file but LOCAL_LOCK. */
@@ -153,19 +162,34 @@ struct local_entry { /* of DIR: a process, "N.I", or "N.I=NAME" */
 	char name[HV_NAME_MAX + 1]; /* or "" */
 };
 
+struct local_resident { /* an entry of a process that lives, and since when */
+	struct local_entry entry;
+	struct timespec since;
+};
+
+struct local_names { /* that are asked for; sorted */
+	size_t count;
+	char list[][HV_NAME_MAX + 1];
+};
+
+struct local_names *local_names_new(const char *const *names, size_t count); /* to be free()d */
+bool local_names_have(const struct local_names *names, const char *name);
+
 bool local_entry_parse(const char *text, struct local_entry *entry);
-/* The entry's FIFO, open for reading, and since when it is there.  -ENOENT: that process is gone,
- * or it is not that domain. */
+/* The entry's FIFO, open for reading, and since when it is there.  -ENOENT: that process is
+ * gone, or it is not that domain. */
 int local_entry_open(const struct local *local, const char *text, struct timespec *since);
 /* Enters this process into DIR.  -EEXIST: another domain has the name. */
 int local_enter(struct local *local, const char *name);
 void local_remove_entries(const struct local *local, uint32_t instance); /* of our domain */
 void local_sweep_endpoints(struct local *local); /* that processes which were killed have left */
 
-/* DIR/owner/v1/endpoint, and its FIFO, open for reading.  -ENOENT of the latter: its server is
- * gone. */
-int local_open_endpoint(const struct local *local, uint16_t owner, const char *endpoint);
-int local_alive_open(int at);
+/* A name that can be a file's; what an endpoint may be called is decided above the seam. */
+bool local_endpoint_valid(const char *endpoint);
+void local_node_name(char name[LOCAL_NAME_MAX], const char *endpoint, uint16_t reader);
+void local_alive_name(char name[LOCAL_NAME_MAX], const char *endpoint);
+/* The FIFO of an endpoint in DIR/N, open for reading.  -ENOENT: its server is gone. */
+int local_alive_open(int at, const char *endpoint);
 int local_serve(struct hv *hv, const char *endpoint, pid_t *holder);
 void local_unserve(struct hv *hv, const char *endpoint);
 void local_unserve_all(struct local *local);
@@ -173,6 +197,8 @@ int local_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const
 int local_node_remove(struct hv *hv, const char *endpoint, uint16_t reader);
 int local_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size);
 int local_names(struct hv *hv, struct hv_name **names);
+int local_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *domids);
+int local_own_name(struct hv *hv, char name[HV_NAME_MAX + 1]);
 int local_domains(struct hv *hv, uint16_t **domids);
 
 /* watch.c */
@@ -182,11 +208,13 @@ int local_fd(const struct hv *hv);
 int local_dispatch(struct hv *hv);
 int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn,
 	void *data, struct hv_watch **watch);
-int local_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch);
+int local_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch);
 void local_watch_free(struct hv_watch *watch);
-/* Calls fn for every entry that lives, until it returns an error.  -ENODATA: no names are watched.
- */
-typedef int local_snapshot_fn(void *data, const char *entry, struct timespec since);
-int local_snapshot(struct local *local, local_snapshot_fn *fn, void *data);
+/* Calls fn for every process that lives, until it returns an error.  -ENODATA: not all of
+ * those names (NULL: not all) are watched. */
+typedef int local_snapshot_fn(void *data, const struct local_resident *resident);
+int local_snapshot(
+	struct local *local, const struct local_names *names, local_snapshot_fn *fn, void *data);
 
 #endif

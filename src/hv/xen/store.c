@@ -351,9 +351,14 @@ int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch
 	return r < 0 ? r : watch_new(xen_of(hv), path, fn, data, watch);
 }
 
-int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+/* The directory of all of them: there is one watch of it, however many names are asked for. */
+int xen_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch)
 {
 	char path[XEN_PATH_SIZE];
+
+	(void)names;
+	(void)count;
 
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
 	return watch_new(xen_of(hv), path, fn, data, watch);
@@ -568,6 +573,19 @@ int xen_names(struct hv *hv, struct hv_name **out)
 	if (n >= 0)
 		*out = names;
 	return n;
+}
+
+int xen_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
+{
+	struct hv_name own;
+	char entry[8];
+	int r;
+
+	snprintf(entry, sizeof(entry), "%u", hv->domid);
+	r = name_read(xen_of(hv), entry, &own);
+	if (r > 0)
+		strcpy(name, own.name);
+	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
 }
 
 int xen_domains(struct hv *hv, uint16_t **out)

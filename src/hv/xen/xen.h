@@ -91,7 +91,9 @@ int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch
 	struct hv_watch **watch);
 void xen_watch_free(struct hv_watch *watch);
 int xen_names(struct hv *hv, struct hv_name **names);
-int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch);
+int xen_own_name(struct hv *hv, char name[HV_NAME_MAX + 1]);
+int xen_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch);
 int xen_domains(struct hv *hv, uint16_t **domids);
 
 int xen_events_new(struct hv *hv, struct hv_events **events);
