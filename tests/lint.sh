@@ -54,7 +54,7 @@ shell_is_clean() {
 }
 
 compiler_flags=(-std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=1 -DSIVC_HAVE_SECCOMP=1 '-DSIVC_VERSION="0"'
-  -Iinclude -Isrc -Isrc/core -Isrc/hv -Isrc/fs)
+  -Iinclude -Isrc/common -Isrc/core -Isrc/hv -Isrc/fs)
 
 # each_source COMMAND...: of every C file of the programs, with {} for its name.
 each_source() {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
+
 #define BLANKS  " \t\r"
 #define WHO_MAX (HV_NAME_MAX + 1)
 
@@ -36,24 +38,6 @@ int acl_copy(const struct acl *acl, struct acl *copy)
 	*copy = *acl;
 	copy->rules = rules;
 	copy->capacity = copy->count;
-	return 0;
-}
-
-int domid_parse(const char *text, uint16_t *domid)
-{
-	unsigned int value = 0;
-	const char *p;
-
-	for (p = text; *p >= '0' && *p <= '9'; p++) {
-		if (value > SIVC_DOMID_MAX)
-			continue; /* too large already; see whether it is a number at all */
-		value = value * 10 + (unsigned int)(*p - '0');
-	}
-	if (p == text || *p != '\0' || (text[0] == '0' && text[1] != '\0'))
-		return -EINVAL;
-	if (value > SIVC_DOMID_MAX)
-		return -ERANGE;
-	*domid = (uint16_t)value;
 	return 0;
 }
 

@@ -63,7 +63,4 @@ bool acl_follows_names(const struct acl *acl);
 /* May `domid` send, given who has which name? */
 bool acl_allows(const struct acl *acl, uint16_t domid, const struct hv_name *names, size_t count);
 
-/* Decimal, canonical, 0..SIVC_DOMID_MAX; -EINVAL: no number, -ERANGE: no domain's. */
-int domid_parse(const char *text, uint16_t *domid);
-
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "number.h"
 
 #define READS         16
 #define READ_PAUSE_MS 25

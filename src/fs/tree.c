@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "log.h"
+#include "number.h"
 #include "text.h"
 
 #define BLOCK_SIZE      4096
@@ -202,23 +203,10 @@ static void node_forget(struct node *node, uint64_t count)
 	branch_put(branch, count);
 }
 
-int peer_number(const char *name, uint16_t *domid)
-{
-	unsigned long number = 0;
-	const char *c;
-
-	for (c = name; *c >= '0' && *c <= '9' && number <= SIVC_DOMID_MAX; c++)
-		number = number * 10 + (unsigned long)(*c - '0');
-	if (c == name || *c != '\0' || number > SIVC_DOMID_MAX || (name[0] == '0' && name[1]))
-		return -ENOENT;
-	*domid = (uint16_t)number;
-	return 0;
-}
-
 static int find_peer(struct branch *branch, const char *name, struct node **node)
 {
 	uint16_t domid;
-	int r = peer_number(name, &domid);
+	int r = domid_parse(name, &domid);
 
 	if (r == 0)
 		return alias_new(branch, NODE_PEER, domid, node);

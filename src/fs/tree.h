@@ -101,8 +101,6 @@ const char *node_name(enum node_kind kind);
 bool node_exists(const struct branch *branch, enum node_kind kind);
 void node_attributes(const struct node *node, struct attributes *attributes);
 void node_stat(const struct node *node, struct stat *st);
-/* A digit string's domain.  -ENOENT: it is none, or not written as we would. */
-int peer_number(const char *name, uint16_t *domid);
 
 void reply_entry(fuse_req_t request, struct node *node);
 

@@ -18,12 +18,14 @@
 #include <unistd.h>
 
 #include "daemon.h"
-#include "lock.h"
+#include "lockfile.h"
 #include "log.h"
 #include "registry.h"
 
-#define NAME      "sivc-registry"
-#define LOCK_NAME "registry.lock"
+#define NAME "sivc-registry"
+/* Not /run/sivc: who may be an endpoint there may not keep the registry out. */
+#define LOCK_DIR  "/run/sivc-registry"
+#define LOCK_NAME "lock"
 
 struct program {
 	bool foreground;
@@ -171,7 +173,7 @@ static int take_lock(struct program *program)
 {
 	pid_t holder = 0;
 
-	program->lock = lock_take(LOCK_NAME, &holder);
+	program->lock = lockfile_take(LOCK_DIR, LOCK_NAME, &holder);
 	if (program->lock == -EBUSY && holder > 0)
 		log_print(&program->log, LOG_ERR, "already runs as process %ld", (long)holder);
 	else if (program->lock == -EBUSY)
@@ -228,7 +230,7 @@ static int start(struct program *program)
 	}
 	r = run(program, ready);
 	registry_free(program->registry);
-	lock_release(program->lock);
+	lockfile_release(program->lock);
 	if (program->signals >= 0)
 		close(program->signals);
 	return r;

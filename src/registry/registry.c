@@ -42,7 +42,7 @@
 #define HASH_NONFATAL_OOM 1 /* the element's hh.tbl is NULL then */
 #include <uthash.h>
 
-#include "acl.h"
+#include "number.h"
 
 #define DOM0         0
 #define DOMAINS_DIR  "/local/domain"

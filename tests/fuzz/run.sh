@@ -33,7 +33,7 @@ trap 'rm -rf "$dir"' EXIT
 
 read -ra fuse <<< "$(pkg-config --cflags fuse3)"
 flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 '-fsanitize=fuzzer,address,undefined'
-  -fno-sanitize-recover=all -I "$repo/include" -I "$repo/src" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs")
+  -fno-sanitize-recover=all -I "$repo/include" -I "$repo/src/common" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs")
 # A target that includes one .c file calls little of what that file calls.
 part=(-ffunction-sections -no-pie '-Wl,--gc-sections,-z,lazy'
   '-Wl,--unresolved-symbols=ignore-all')
@@ -43,14 +43,14 @@ build() { # target
   local out=(-o "$dir/$1")
   case $1 in
     sender | receiver)
-      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}"
       ;;
-    acl) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "${out[@]}" ;;
+    acl) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}" ;;
     node) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;
     ioctl) "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_ioctl.c" "${out[@]}" ;;
     frames) "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_frames.c" "${out[@]}" ;;
     options)
-      "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo/src/fs/log.c" -lfuse3 "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo/src/common/log.c" "$repo/src/common/number.c" -lfuse3 "${out[@]}"
       ;;
     *)
       echo "no such target: $1" >&2

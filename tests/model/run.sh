@@ -26,7 +26,7 @@ need_packages gcc libc6-dev spin uthash-dev
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-include=(-I "$repo/include" -I "$repo/src" -I "$repo/src/hv" -I "$repo/tests/fuzz")
+include=(-I "$repo/include" -I "$repo/src/common" -I "$repo/src/hv" -I "$repo/tests/fuzz")
 flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 -Wall -Wextra)
 # libsivc gets its memory from an arena, and lets the other side go on where it would sleep.
 hooks=(-include "$model/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
@@ -61,6 +61,7 @@ build_objects() {
   mkdir "$dir/objects"
   compile_core "$core" "$dir/objects" "${files[@]##*/}"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/hv.c" -o "$dir/objects/hv.o"
+  gcc "${flags[@]}" "${include[@]}" -c "$repo/src/common/number.c" -o "$dir/objects/number.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$repo/tests/fuzz/fake_hv.c" -o "$dir/objects/fake.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/interleave.c" -o "$dir/objects/interleave.o"
   gcc "$dir"/objects/*.o -o "$dir/interleave"
@@ -88,7 +89,7 @@ broken_every() { # name, file, change
 
 build_restless() { # directory with the sources, program
   gcc "${flags[@]}" -include "$model/shared_hook.h" -I "$1" -I "$repo/tests/unit" "${include[@]}" \
-    "$model/restless.c" "$1"/*.c "$repo/src/hv/hv.c" -o "$2"
+    "$model/restless.c" "$1"/*.c "$repo/src/hv/hv.c" "$repo/src/common/number.c" -o "$2"
 }
 
 test_restless() {

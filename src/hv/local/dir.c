@@ -30,6 +30,7 @@
 
 #include "fork.h"
 #include "local.h"
+#include "number.h"
 
 #define LOCK_TRIES 16 /* each is lost only to a process that ended in that very moment */
 #define PID_MAX    16 /* bytes of a process id as text, with the final NUL */
@@ -374,18 +375,11 @@ void local_clear(int at)
 
 const char *local_number(const char *text, uint32_t max, uint32_t *number)
 {
-	uint64_t value = 0;
-	const char *p = text;
+	const char *end;
+	uint64_t value;
 
-	if (*p == '0' && p[1] >= '0' && p[1] <= '9')
-		return NULL;
-	for (; *p >= '0' && *p <= '9'; p++) {
-		value = value * 10 + (uint64_t)(*p - '0');
-		if (value > max)
-			return NULL;
-	}
-	if (p == text)
+	if (number_parse(text, max, &value, &end) < 0)
 		return NULL;
 	*number = (uint32_t)value;
-	return p;
+	return end;
 }

@@ -42,14 +42,14 @@
 #include <uthash.h>
 
 #include "fork.h"
+#include "number.h"
 #include "sivc/ioctl.h"
 #include "xen.h"
 
-#define SIVC_DIR     "data/sivc"
-#define VERSION_DIR  SIVC_DIR "/v1"
-#define NAMES_DIR    "sivc/names"
-#define DOMAIN_DIR   "/local/domain/%u/"
-#define DOMID_DIGITS 5
+#define SIVC_DIR    "data/sivc"
+#define VERSION_DIR SIVC_DIR "/v1"
+#define NAMES_DIR   "sivc/names"
+#define DOMAIN_DIR  "/local/domain/%u/"
 
 #define WATCH_BURST     32 /* events of one watch a period; a peer that restarts makes three */
 #define WATCH_PERIOD_MS 1000
@@ -80,21 +80,6 @@ static bool log_once(bool *logged)
 
 	*logged = true;
 	return first;
-}
-
-/* Strictly a domain's number, as we print it. */
-static bool parse_domid(const char *text, uint16_t *domid)
-{
-	char *end;
-	unsigned long value;
-
-	if (*text < '0' || *text > '9' || strlen(text) > DOMID_DIGITS)
-		return false;
-	value = strtoul(text, &end, 10);
-	if (*end || value > SIVC_DOMID_MAX)
-		return false;
-	*domid = (uint16_t)value;
-	return true;
 }
 
 /*
@@ -517,7 +502,7 @@ static int name_read(struct xen_hv *xen, const char *entry, struct hv_name *name
 	bool valid;
 	int r;
 
-	if (!parse_domid(entry, &name->domid))
+	if (domid_parse(entry, &name->domid) < 0)
 		return 0;
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR "/%u", xen->hv.domid, name->domid);
 	r = store_thread_read(xen->thread, path, &text, &length);
@@ -621,7 +606,7 @@ int xen_store_domid(struct store_thread *thread, uint16_t *domid)
 
 	if (r < 0)
 		return r;
-	if (!parse_domid(text, domid))
+	if (domid_parse(text, domid) < 0)
 		r = -EINVAL;
 	free(text);
 	return r;

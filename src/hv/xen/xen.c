@@ -13,7 +13,7 @@
  * can write its own nodes, its own pages and what it was given for writing, and signal its event
  * channels; it cannot make a call here wait.  xenstored can, for XEN_STORE_LIMIT_MS.
  *
- * One process of a domain serves an endpoint: it holds a lock on a file (lock.h).
+ * One process of a domain serves an endpoint: it holds a lock on a file (lockfile.h).
  *
  * A domain that is saved and restored (or migrated) goes on in another domain: its processes do
  * not notice, but grants, mappings, event channels and nodes are gone.  What tells of it is a
@@ -32,7 +32,7 @@
 #include <syslog.h>
 
 #include "fork.h"
-#include "lock.h"
+#include "lockfile.h"
 #include "xen.h"
 
 struct xen_lock {
@@ -84,9 +84,9 @@ static int take_endpoint(const struct hv *hv, const char *endpoint, pid_t *holde
 
 	if (snprintf(name, sizeof(name), "xen-%s.lock", endpoint) >= (int)sizeof(name))
 		return -EINVAL;
-	lock = lock_take(name, holder);
+	lock = lockfile_take(LOCKFILE_DIR, name, holder);
 	if (lock < 0 && lock != -EBUSY)
-		hv_log(hv, LOG_ERR, "cannot lock " LOCK_DIR "/%s: %s%s", name, strerror(-lock),
+		hv_log(hv, LOG_ERR, "cannot lock " LOCKFILE_DIR "/%s: %s%s", name, strerror(-lock),
 			lock == -EACCES  ? "; run as root, or as a user who may write there"
 			: lock == -EPERM ? "; it is another user's: remove it"
 					 : "");
@@ -97,7 +97,7 @@ static void lock_free(struct xen_lock *lock)
 {
 	LIST_REMOVE(lock, link);
 	fork_remove(lock->fd);
-	lock_release(lock->fd);
+	lockfile_release(lock->fd);
 	free(lock);
 }
 

@@ -5,8 +5,8 @@
  * Until a background process has said that it is mounted, it has a terminal, too: what went wrong
  * is to be read where the command was typed, and what is merely worth knowing is not.
  */
-#ifndef SIVCFS_LOG_H
-#define SIVCFS_LOG_H
+#ifndef SIVC_LOG_H
+#define SIVC_LOG_H
 
 #include <stdbool.h>
 

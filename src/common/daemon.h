@@ -5,8 +5,8 @@
  * The fork comes first, because nothing of libsivc survives one.  The parent waits until the child
  * is mounted, or has ended; until then the child has the terminal for what went wrong.
  */
-#ifndef SIVCFS_DAEMON_H
-#define SIVCFS_DAEMON_H
+#ifndef SIVC_DAEMON_H
+#define SIVC_DAEMON_H
 
 /* First of all: what is opened later is then not taken for standard input, output or error. */
 int daemon_open_standard(void);
