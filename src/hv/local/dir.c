@@ -30,10 +30,10 @@
 
 #include "fork.h"
 #include "local.h"
+#include "lockfile.h"
 #include "number.h"
 
 #define LOCK_TRIES 16 /* each is lost only to a process that ended in that very moment */
-#define PID_MAX    16 /* bytes of a process id as text, with the final NUL */
 
 static const char *advice(int r)
 {
@@ -251,86 +251,16 @@ int local_make_file(const struct local *local, int at, const char *name, mode_t 
 	return fd < 0 ? fd : finish(local, at, name, fd, mode);
 }
 
-static pid_t read_pid(int fd)
-{
-	char text[PID_MAX];
-	uint32_t pid;
-	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
-
-	if (length <= 0)
-		return 0;
-	text[length] = '\0';
-	return local_number(text, INT32_MAX, &pid) ? (pid_t)pid : 0;
-}
-
-static int write_pid(int fd)
-{
-	char text[PID_MAX];
-	int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	ssize_t written;
-
-	if (ftruncate(fd, 0))
-		return -errno;
-	written = pwrite(fd, text, (size_t)length, 0);
-	if (written < 0)
-		return -errno;
-	return written == length ? 0 : -ENOSPC;
-}
-
-/* An open file description's lock: it does not go when another descriptor of the file is closed. */
-static int lock_file(int fd)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-}
-
-static int open_lock(int at, const char *name)
-{
-	struct stat st;
-	int fd = local_open(at, name, O_RDWR | O_CREAT);
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st))
-		return give_up(fd, -errno);
-	return S_ISREG(st.st_mode) ? fd : give_up(fd, -EINVAL);
-}
-
-/* The file that we have locked is the one that others would find. */
-static bool lock_in_place(int at, const char *name, int fd)
-{
-	struct stat ours, there;
-
-	return fstat(fd, &ours) == 0 && fstatat(at, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
-}
-
 int local_lock(int at, const char *name, pid_t *holder)
 {
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		int r, fd;
+	int r = -ESTALE;
 
+	for (int i = 0; r == -ESTALE && i < LOCK_TRIES; i++) {
 		fork_hold();
-		fd = fork_private(open_lock(at, name));
+		r = fork_private(lockfile_take_at(at, name, holder));
 		fork_release();
-		if (fd < 0)
-			return fd;
-		r = lock_file(fd);
-		if (r == -EBUSY && holder)
-			*holder = read_pid(fd);
-		if (r)
-			return give_up(fd, r);
-		if (!lock_in_place(at, name, fd)) {
-			fork_close(fd);
-			continue;
-		}
-		r = write_pid(fd);
-		return r ? give_up(fd, r) : fd;
 	}
-	return -EBUSY;
+	return r;
 }
 
 void local_remove_locked(int parent, const char *name, int at)
@@ -371,15 +301,4 @@ static int clear_name(void *data, const char *name)
 void local_clear(int at)
 {
 	local_each(at, clear_name, &at);
-}
-
-const char *local_number(const char *text, uint32_t max, uint32_t *number)
-{
-	const char *end;
-	uint64_t value;
-
-	if (number_parse(text, max, &value, &end) < 0)
-		return NULL;
-	*number = (uint32_t)value;
-	return end;
 }

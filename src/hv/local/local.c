@@ -42,6 +42,7 @@
 
 #include "fork.h"
 #include "local.h"
+#include "number.h"
 #include "sigbus.h"
 #include "sivc/ioctl.h"
 
@@ -74,7 +75,6 @@ static const struct hv_ops local_ops = {
 	.watch_node = local_watch_node,
 	.watch_free = local_watch_free,
 	.names = local_names,
-	.lookup = local_lookup,
 	.own_name = local_own_name,
 	.watch_names = local_watch_names,
 	.domains = local_domains,
@@ -289,18 +289,17 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 static int sweep_instance(void *data, const char *name)
 {
 	struct local *local = data;
-	uint32_t instance;
-	const char *end = local_number(name, LOCAL_INSTANCES - 1, &instance);
+	uint64_t instance;
 	int fd, lock;
 
-	if (!end || *end)
+	if (number_parse(name, LOCAL_INSTANCES - 1, &instance, NULL) < 0)
 		return 0;
 	fd = local_open_dir(local->domain_fd, name);
 	if (fd < 0)
 		return 0;
 	lock = local_lock(fd, LOCAL_LOCK, NULL);
 	if (lock >= 0) {
-		local_remove_entries(local, instance);
+		local_remove_entries(local, (uint32_t)instance);
 		local_clear(fd);
 		local_remove_locked(local->domain_fd, name, fd);
 		fork_close(lock);

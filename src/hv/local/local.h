@@ -36,20 +36,14 @@ struct local_watching {
 	int inotify; /* -1 before the first watch */
 	int top;     /* inotify's watch descriptor of DIR, or -1 */
 	size_t top_users;
-	struct domain *domains; /* that are watched, by domain id ... */
-	struct domain *by_wd;   /* ... and those whose directory is there, by watch descriptor */
 	TAILQ_HEAD(local_watches, local_watch) nodes;
 	struct local_watches names;
 	TAILQ_HEAD(, local_watch) pending;
+	struct resident *residents; /* whose entries are watched, by entry */
+	bool incomplete;            /* looking for them failed */
 
-	/* The snapshot: entries of DIR that a watch of names asks for. */
-	struct resident *residents;   /* by entry */
-	TAILQ_HEAD(, resident) stale; /* those that are to be looked at again */
-	bool rescan;                  /* all of DIR is to be looked at again */
-	bool incomplete;              /* looking failed; tried again after a while */
-
-	size_t failed;      /* watches of nodes that could not be set up again ... */
-	uint64_t retry;     /* ... and when to try next; us of CLOCK_MONOTONIC, as all times here */
+	/* Times are us of CLOCK_MONOTONIC. */
+	uint64_t retry;     /* when to try again what failed, or 0 */
 	uint64_t window;    /* when counting began ... */
 	unsigned int wakes; /* ... of wake-ups by changes, ... */
 	uint64_t busy;      /* ... and of the time that they took */
@@ -131,29 +125,22 @@ int local_each(int at, int (*fn)(void *data, const char *name), void *data);
 /* Removes every file but LOCAL_LOCK. */
 void local_clear(int at);
 
-/* A decimal number without leading zeros, up to `max`.  Returns what follows it, or NULL. */
-const char *local_number(const char *text, uint32_t max, uint32_t *number);
-
 /* pages.c */
-int local_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
-	const struct hv_notify *notify, void **memory, uint32_t *refs);
-void local_unshare(struct hv *hv, void *memory, uint32_t count);
-int local_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs, bool writable,
-	const struct hv_notify *notify, void **memory);
-void local_unmap(struct hv *hv, void *memory, uint32_t count);
+hv_share_op local_share;
+hv_unshare_op local_unshare;
+hv_map_op local_map;
+hv_unmap_op local_unmap;
 
 /* events.c */
-int local_events_new(struct hv *hv, struct hv_events **events);
-void local_events_free(struct hv_events *events);
-int local_events_fd(const struct hv_events *events);
-int local_events_dispatch(struct hv_events *events);
-int local_port_alloc(struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data,
-	struct hv_port **port);
-int local_port_bind(struct hv_events *events, uint16_t domid, uint32_t number, hv_port_fn *fn,
-	void *data, struct hv_port **port);
-void local_port_free(struct hv_port *port);
-void local_port_notify(struct hv_port *port);
-void local_port_unmask(struct hv_port *port);
+hv_events_new_op local_events_new;
+hv_events_free_op local_events_free;
+hv_events_fd_op local_events_fd;
+hv_events_dispatch_op local_events_dispatch;
+hv_port_alloc_op local_port_alloc;
+hv_port_bind_op local_port_bind;
+hv_port_free_op local_port_free;
+hv_port_notify_op local_port_notify;
+hv_port_unmask_op local_port_unmask;
 
 /* store.c */
 struct local_entry { /* of DIR: a process, "N.I", or "N.I=NAME" */
@@ -162,23 +149,10 @@ struct local_entry { /* of DIR: a process, "N.I", or "N.I=NAME" */
 	char name[HV_NAME_MAX + 1]; /* or "" */
 };
 
-struct local_resident { /* an entry of a process that lives, and since when */
-	struct local_entry entry;
-	struct timespec since;
-};
-
-struct local_names { /* that are asked for; sorted */
-	size_t count;
-	char list[][HV_NAME_MAX + 1];
-};
-
-struct local_names *local_names_new(const char *const *names, size_t count); /* to be free()d */
-bool local_names_have(const struct local_names *names, const char *name);
-
 bool local_entry_parse(const char *text, struct local_entry *entry);
-/* The entry's FIFO, open for reading, and since when it is there.  -ENOENT: that process is
+/* The entry's FIFO, open for reading, and since when it is there, in ns.  -ENOENT: that process is
  * gone, or it is not that domain. */
-int local_entry_open(const struct local *local, const char *text, struct timespec *since);
+int local_entry_open(const struct local *local, const char *text, uint64_t *since);
 /* Enters this process into DIR.  -EEXIST: another domain has the name. */
 int local_enter(struct local *local, const char *name);
 void local_remove_entries(const struct local *local, uint32_t instance); /* of our domain */
@@ -190,31 +164,22 @@ void local_node_name(char name[LOCAL_NAME_MAX], const char *endpoint, uint16_t r
 void local_alive_name(char name[LOCAL_NAME_MAX], const char *endpoint);
 /* The FIFO of an endpoint in DIR/N, open for reading.  -ENOENT: its server is gone. */
 int local_alive_open(int at, const char *endpoint);
-int local_serve(struct hv *hv, const char *endpoint, pid_t *holder);
-void local_unserve(struct hv *hv, const char *endpoint);
+hv_serve_op local_serve;
+hv_unserve_op local_unserve;
 void local_unserve_all(struct local *local);
-int local_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value);
-int local_node_remove(struct hv *hv, const char *endpoint, uint16_t reader);
-int local_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size);
-int local_names(struct hv *hv, struct hv_name **names);
-int local_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *domids);
-int local_own_name(struct hv *hv, char name[HV_NAME_MAX + 1]);
-int local_domains(struct hv *hv, uint16_t **domids);
+hv_node_write_op local_node_write;
+hv_node_remove_op local_node_remove;
+hv_node_read_op local_node_read;
+hv_names_op local_names;
+hv_own_name_op local_own_name;
+hv_domains_op local_domains;
 
 /* watch.c */
 int local_watching_init(struct local *local);
 void local_watching_deinit(struct local *local);
-int local_fd(const struct hv *hv);
-int local_dispatch(struct hv *hv);
-int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn,
-	void *data, struct hv_watch **watch);
-int local_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
-	void *data, struct hv_watch **watch);
-void local_watch_free(struct hv_watch *watch);
-/* Calls fn for every process that lives, until it returns an error.  -ENODATA: not all of
- * those names (NULL: not all) are watched. */
-typedef int local_snapshot_fn(void *data, const struct local_resident *resident);
-int local_snapshot(
-	struct local *local, const struct local_names *names, local_snapshot_fn *fn, void *data);
-
+hv_fd_op local_fd;
+hv_dispatch_op local_dispatch;
+hv_watch_node_op local_watch_node;
+hv_watch_names_op local_watch_names;
+hv_watch_free_op local_watch_free;
 #endif

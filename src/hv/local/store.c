@@ -31,14 +31,17 @@
 
 #include "fork.h"
 #include "local.h"
+#include "number.h"
 #include "sivc/ioctl.h"
 #include "sivc/wire.h"
 
 #define SCRATCH    "new" /* in the instance's directory: what is about to be renamed */
 #define ALIVE_MODE 0644
 
+#define NSEC_PER_SEC UINT64_C(1000000000)
+
 struct local_serving {
-	char *endpoint;
+	char endpoint[LOCAL_ENDPOINT_MAX + 1];
 	int lock;
 	int alive; /* the FIFO, for writing */
 	LIST_ENTRY(local_serving) link;
@@ -48,22 +51,19 @@ struct local_serving {
 
 bool local_entry_parse(const char *text, struct local_entry *entry)
 {
-	struct local_entry e = {0};
-	uint32_t domid;
-	const char *p = local_number(text, SIVC_DOMID_MAX, &domid);
+	uint64_t domid, instance;
+	const char *p, *name = "";
 
-	if (!p || *p++ != '.')
+	if (number_parse(text, SIVC_DOMID_MAX, &domid, &p) < 0 || *p != '.' ||
+		number_parse(p + 1, LOCAL_INSTANCES - 1, &instance, &p) < 0)
 		return false;
-	p = local_number(p, LOCAL_INSTANCES - 1, &e.instance);
-	if (!p || (*p != '\0' && *p != '='))
+	if (*p == '=')
+		name = p + 1;
+	if (*p == '=' ? !hv_name_valid(name) : *p != '\0')
 		return false;
-	if (*p == '=') {
-		if (!hv_name_valid(p + 1))
-			return false;
-		strcpy(e.name, p + 1); /* fits: hv_name_valid() */
-	}
-	e.domid = (uint16_t)domid;
-	*entry = e;
+	entry->domid = (uint16_t)domid;
+	entry->instance = (uint32_t)instance;
+	strcpy(entry->name, name); /* fits: hv_name_valid() */
 	return true;
 }
 
@@ -84,7 +84,7 @@ static bool same_owner(const struct local *local, const struct stat *entry, uint
 	return same;
 }
 
-int local_entry_open(const struct local *local, const char *text, struct timespec *since)
+int local_entry_open(const struct local *local, const char *text, uint64_t *since)
 {
 	struct local_entry entry;
 	struct stat st;
@@ -98,51 +98,40 @@ int local_entry_open(const struct local *local, const char *text, struct timespe
 	/* One FIFO under many names would be many processes for the price of one. */
 	if (local_fifo_alive(fd) && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
 		same_owner(local, &st, entry.domid)) {
-		*since = st.st_ctim;
+		*since = (uint64_t)st.st_ctim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec;
 		return fd;
 	}
 	close(fd);
 	return -ENOENT;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-struct local_names *local_names_new(const char *const *names, size_t count)
-{
-	struct local_names *copy = malloc(sizeof(*copy) + count * sizeof(copy->list[0]));
-
-	if (!copy)
-		return NULL;
-	copy->count = count;
-	for (size_t i = 0; i < count; i++)
-		snprintf(copy->list[i], sizeof(copy->list[i]), "%s", names[i]);
-	qsort(copy->list, count, sizeof(copy->list[0]), compare_names);
-	return copy;
-}
-
-bool local_names_have(const struct local_names *names, const char *name)
-{
-	return bsearch(name, names->list, names->count, sizeof(names->list[0]), compare_names);
-}
+/* A process that lives, and since when. */
+struct resident {
+	struct local_entry entry;
+	uint64_t since; /* ns */
+};
 
 /* All that live here, or those who have one of the names that are asked for. */
 struct residents {
 	struct local *local;
-	const struct local_names *names; /* NULL: all */
-	struct local_resident *list;
+	const struct hv_name_set *asked; /* NULL: all */
+	struct resident *list;
 	size_t count, room;
 };
 
-static int add_resident(void *data, const struct local_resident *resident)
+static int add_resident(void *data, const char *name)
 {
 	struct residents *all = data;
-	struct local_resident *more;
+	struct resident resident, *more;
+	int fd;
 
-	if (all->names && !local_names_have(all->names, resident->entry.name))
+	if (!local_entry_parse(name, &resident.entry) ||
+		!hv_name_set_has(all->asked, resident.entry.name))
 		return 0;
+	fd = local_entry_open(all->local, name, &resident.since);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	close(fd);
 	if (all->count == all->room) {
 		all->room = all->room ? 2 * all->room : 16;
 		more = reallocarray(all->list, all->room, sizeof(*more));
@@ -150,29 +139,13 @@ static int add_resident(void *data, const struct local_resident *resident)
 			return -ENOMEM;
 		all->list = more;
 	}
-	all->list[all->count++] = *resident;
+	all->list[all->count++] = resident;
 	return 0;
-}
-
-static int look_at_entry(void *data, const char *name)
-{
-	struct residents *all = data;
-	struct local_resident resident;
-	int fd;
-
-	if (!local_entry_parse(name, &resident.entry) ||
-		(all->names && !local_names_have(all->names, resident.entry.name)))
-		return 0;
-	fd = local_entry_open(all->local, name, &resident.since);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	close(fd);
-	return add_resident(all, &resident);
 }
 
 static int by_domid(const void *a, const void *b)
 {
-	const struct local_resident *x = a, *y = b;
+	const struct resident *x = a, *y = b;
 
 	return (int)x->entry.domid - (int)y->entry.domid;
 }
@@ -180,29 +153,25 @@ static int by_domid(const void *a, const void *b)
 /* Of two domains with one name, it is the older one's. */
 static int by_name(const void *a, const void *b)
 {
-	const struct local_resident *x = a, *y = b;
+	const struct resident *x = a, *y = b;
 	int order = strcmp(x->entry.name, y->entry.name);
 
 	if (order)
 		return order;
-	if (x->since.tv_sec != y->since.tv_sec)
-		return x->since.tv_sec < y->since.tv_sec ? -1 : 1;
-	if (x->since.tv_nsec != y->since.tv_nsec)
-		return x->since.tv_nsec < y->since.tv_nsec ? -1 : 1;
+	if (x->since != y->since)
+		return x->since < y->since ? -1 : 1;
 	return by_domid(a, b);
 }
 
 /* In order; the caller frees all->list. */
-static int find_residents(struct hv *hv, const struct local_names *names,
+static int find_residents(struct hv *hv, const struct hv_name_set *asked,
 	int (*order)(const void *, const void *), struct residents *all)
 {
 	struct local *local = (struct local *)hv;
 	int r;
 
-	*all = (struct residents){.local = local, .names = names};
-	r = local_snapshot(local, names, add_resident, all);
-	if (r == -ENODATA)
-		r = local_each(local->dir_fd, look_at_entry, all);
+	*all = (struct residents){.local = local, .asked = asked};
+	r = local_each(local->dir_fd, add_resident, all);
 	if (r) {
 		free(all->list);
 		return local_fail_once(local, r, "cannot find out who lives");
@@ -212,11 +181,11 @@ static int find_residents(struct hv *hv, const struct local_names *names,
 	return 0;
 }
 
-int local_names(struct hv *hv, struct hv_name **names)
+int local_names(struct hv *hv, const struct hv_name_set *asked, struct hv_name **names)
 {
 	struct residents all;
 	struct hv_name *list;
-	int r = find_residents(hv, NULL, by_name, &all), count = 0;
+	int r = find_residents(hv, asked, by_name, &all), count = 0;
 
 	if (r)
 		return r;
@@ -238,42 +207,6 @@ int local_names(struct hv *hv, struct hv_name **names)
 	}
 	*names = list;
 	return count;
-}
-
-/* The domain that has the name, of residents by_name(). */
-static uint16_t find_named(const struct residents *all, const char *name)
-{
-	size_t low = 0, high = all->count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (strcmp(all->list[middle].entry.name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < all->count && strcmp(all->list[low].entry.name, name) == 0
-		       ? all->list[low].entry.domid
-		       : HV_NO_DOMAIN;
-}
-
-int local_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *domids)
-{
-	struct local_names *asked = local_names_new(names, count);
-	struct residents all;
-	int r;
-
-	if (!asked)
-		return -ENOMEM;
-	r = find_residents(hv, asked, by_name, &all);
-	free(asked);
-	if (r)
-		return r;
-	for (size_t i = 0; i < count; i++)
-		domids[i] = find_named(&all, names[i]);
-	free(all.list);
-	return 0;
 }
 
 int local_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
@@ -361,7 +294,7 @@ static int look_for_rival(void *data, const char *name)
 {
 	struct rival *rival = data;
 	struct local_entry entry;
-	struct timespec since;
+	uint64_t since;
 	int fd;
 
 	if (!local_entry_parse(name, &entry) || strcmp(entry.name, rival->name) != 0 ||
@@ -503,27 +436,6 @@ static int open_serving(struct local *local, struct local_serving *serving, pid_
 		local->dir, local->hv.domid);
 }
 
-static void free_serving(struct local_serving *serving)
-{
-	if (serving)
-		free(serving->endpoint);
-	free(serving);
-}
-
-static struct local_serving *new_serving(const char *endpoint)
-{
-	struct local_serving *serving = calloc(1, sizeof(*serving));
-
-	if (!serving)
-		return NULL;
-	serving->lock = serving->alive = -1;
-	serving->endpoint = strdup(endpoint);
-	if (serving->endpoint)
-		return serving;
-	free(serving);
-	return NULL;
-}
-
 int local_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 {
 	struct local *local = (struct local *)hv;
@@ -533,12 +445,13 @@ int local_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 
 	if (!local_endpoint_valid(endpoint))
 		return -EINVAL;
-	serving = new_serving(endpoint);
+	serving = calloc(1, sizeof(*serving));
 	if (!serving)
 		return -ENOMEM;
+	strcpy(serving->endpoint, endpoint);
 	r = open_serving(local, serving, &pid);
 	if (r) {
-		free_serving(serving);
+		free(serving);
 		if (r == -EBUSY && holder)
 			*holder = pid;
 		return r;
@@ -556,7 +469,7 @@ void local_unserve(struct hv *hv, const char *endpoint)
 		return;
 	LIST_REMOVE(serving, link);
 	leave_endpoint(local, serving);
-	free_serving(serving);
+	free(serving);
 }
 
 void local_unserve_all(struct local *local)
@@ -570,19 +483,15 @@ void local_unserve_all(struct local *local)
 /* What has a lock that nobody holds. */
 static int sweep_endpoint(void *data, const char *name)
 {
+	struct local_serving serving = {.alive = -1};
 	const char *end = strrchr(name, '.');
 	struct local *local = data;
-	struct local_serving *serving;
 
 	if (!end || strcmp(end, LOCAL_LOCK_SUFFIX) != 0 || end - name > LOCAL_ENDPOINT_MAX)
 		return 0;
-	serving = new_serving(name);
-	if (!serving)
-		return 0;
-	serving->endpoint[end - name] = '\0';
-	if (take_endpoint(local, serving, NULL) == 0)
-		leave_endpoint(local, serving);
-	free_serving(serving);
+	memcpy(serving.endpoint, name, (size_t)(end - name));
+	if (take_endpoint(local, &serving, NULL) == 0)
+		leave_endpoint(local, &serving);
 	return 0;
 }
 

@@ -9,11 +9,10 @@
  * before we look for what is in it, so nothing is missed in between.
  *
  * inotify does not see a process end.  So the FIFOs of the processes that matter are open for
- * reading here (struct liveness).  epoll reports the hang-up when the writer goes, however it goes.
- *
- * The entries of DIR that a watch of names asks for are kept, with their FIFOs: the snapshot.  An
- * event is about one entry, and that one is looked at again.  So an entry that nobody here has
- * asked for costs no more than its event.
+ * reading here (struct liveness): of the servers of nodes, and of those whose entries a watch of
+ * names asks for.  epoll reports the hang-up when the writer goes, however it goes.  An event is
+ * about one entry, and that one is looked at: one that nobody here has asked for costs no more than
+ * its event.
  *
  * An event makes a watch pending.  A pending watch looks again where it stands, if need be, and is
  * called.  It keeps no history.
@@ -41,6 +40,7 @@
 
 #include "fork.h"
 #include "local.h"
+#include "number.h"
 
 #define CHANGES     (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF)
 #define WINDOW_US   100000  /* in which at most ... */
@@ -55,39 +55,29 @@ struct liveness {
 	struct local_watch *watch; /* of a node; NULL: this is a resident's */
 };
 
-/* An entry of the snapshot. */
+/* A process whose entry in DIR a watch of names asks for. */
 struct resident {
 	struct liveness liveness; /* first: epoll has a pointer to it */
-	struct local_resident is;
-	bool stale;
-	TAILQ_ENTRY(resident) stale_link;
 	UT_hash_handle hh;
-	char text[LOCAL_NAME_MAX]; /* the entry's name in DIR */
-};
-
-/* A domain of which nodes are watched. */
-struct domain {
-	uint16_t domid;
-	int wd;   /* inotify's watch descriptor of DIR/N, or -1 */
-	bool top; /* it needs to know of changes of DIR */
-	LIST_HEAD(, local_watch) watches;
-	UT_hash_handle hh, by_wd;
+	char entry[LOCAL_NAME_MAX];
 };
 
 struct local_watch {
 	struct hv_watch watch;
 
-	/* What is watched; never changes: a node, or, if domain is NULL, names. */
-	struct domain *domain;
+	/* What is watched; never changes: a node of `owner` or, if `endpoint` is empty, names
+	 * (watch.asked). */
+	uint16_t owner;
 	char endpoint[LOCAL_ENDPOINT_MAX + 1];
-	char node[LOCAL_NAME_MAX], alive[LOCAL_NAME_MAX]; /* files in DIR/N */
-	struct local_names *wanted;                       /* NULL: every process */
 
-	struct liveness server; /* of a node's endpoint */
-	bool pending;           /* it is called at the next dispatch ... */
-	bool look;              /* ... after it has looked again */
+	/* Of a node. */
+	struct liveness server; /* of its endpoint */
+	int wd;                 /* inotify's watch descriptor of DIR/N, or -1 */
+	bool top;               /* it needs to know of changes of DIR, too */
 	bool failed;            /* looking failed; tried again after a while */
-	LIST_ENTRY(local_watch) domain_link;
+
+	bool look;    /* it is to look again before it is called */
+	bool pending; /* it is called at the next dispatch */
 	TAILQ_ENTRY(local_watch) pending_link;
 	TAILQ_ENTRY(local_watch) link; /* of `nodes` or `names` */
 };
@@ -139,7 +129,7 @@ static void plan(struct local_watching *w)
 	else if (w->quiet)
 		set_timer(w, window_end(w));
 	else
-		set_timer(w, w->failed || w->incomplete ? w->retry : 0);
+		set_timer(w, w->retry);
 }
 
 static void make_pending(struct local_watch *watch)
@@ -153,17 +143,6 @@ static void look_again(struct local_watch *watch)
 {
 	watch->look = true;
 	make_pending(watch);
-}
-
-static void set_failed(struct local_watch *watch, bool failed)
-{
-	struct local_watching *w = watching_of(watch);
-
-	if (failed && !watch->failed)
-		w->failed++;
-	if (!failed && watch->failed)
-		w->failed--;
-	watch->failed = failed;
 }
 
 static void fail_to_watch(struct local *local, int r)
@@ -267,47 +246,33 @@ static void leave_top(struct local_watching *w)
 }
 
 /* DIR/N is not what it was: what was open in it is of no interest. */
-static void directory_gone(struct local_watching *w, struct domain *domain)
+static void leave_directory(struct local_watch *watch)
 {
-	struct local_watch *watch;
+	struct local_watching *w = watching_of(watch);
+	const struct local_watch *other;
+	int wd = watch->wd;
 
-	HASH_DELETE(by_wd, w->by_wd, domain);
-	domain->wd = -1;
-	LIST_FOREACH (watch, &domain->watches, domain_link) {
-		drop_liveness(w, &watch->server);
-		look_again(watch);
+	drop_liveness(w, &watch->server);
+	watch->wd = -1;
+	TAILQ_FOREACH (other, &w->nodes, link) {
+		if (other->wd == wd)
+			return;
 	}
-}
-
-static void leave_directory(struct local_watching *w, struct domain *domain)
-{
-	int wd = domain->wd;
-
-	if (wd < 0)
-		return;
-	directory_gone(w, domain);
-	inotify_rm_watch(w->inotify, wd); /* fails if the directory itself is gone */
+	if (wd >= 0)
+		inotify_rm_watch(w->inotify, wd); /* fails if the directory itself is gone */
 }
 
 /* Watches DIR/N, which is open as `at`. */
-static int enter_directory(struct local_watching *w, struct domain *domain, int at)
+static int enter_directory(struct local_watch *watch, int at)
 {
-	int wd = watch_directory(w, at);
-	struct domain *other;
+	int wd = watch_directory(watching_of(watch), at);
 
-	if (wd < 0 || wd == domain->wd)
-		return wd < 0 ? wd : 0;
-	leave_directory(w, domain);
-	HASH_FIND(by_wd, w->by_wd, &wd, sizeof(wd), other);
-	if (other)
-		directory_gone(w, other); /* it was renamed */
-	domain->wd = wd;
-	HASH_ADD(by_wd, w->by_wd, wd, sizeof(domain->wd), domain);
-	if (domain->by_wd.tbl)
-		return 0;
-	domain->wd = -1;
-	inotify_rm_watch(w->inotify, wd);
-	return -ENOMEM;
+	if (wd < 0)
+		return wd;
+	if (wd != watch->wd)
+		leave_directory(watch);
+	watch->wd = wd;
+	return 0;
 }
 
 /* Nodes. */
@@ -324,41 +289,29 @@ static int find_server(struct local_watch *watch, int at)
 	return add_liveness(watching_of(watch), &watch->server, fd);
 }
 
-/* DIR does not matter while all endpoints that are watched are served. */
-static void settle_top(struct local_watching *w, struct domain *domain)
-{
-	struct local_watch *watch;
-
-	LIST_FOREACH (watch, &domain->watches, domain_link) {
-		if (watch->server.fd < 0)
-			return;
-	}
-	domain->top = false;
-	leave_top(w);
-}
-
 /* Looks where things stand now, so that the next change will be noticed. */
 static int look(struct local_watch *watch)
 {
 	struct local_watching *w = watching_of(watch);
-	struct domain *domain = watch->domain;
 	int r, at;
 
-	r = domain->top ? 0 : use_top(w);
+	r = watch->top ? 0 : use_top(w);
 	if (r)
 		return r;
-	domain->top = true;
-	at = local_open_domain(local_of(watch), domain->domid);
+	watch->top = true;
+	at = local_open_domain(local_of(watch), watch->owner);
 	if (at < 0) {
-		leave_directory(w, domain);
+		leave_directory(watch);
 		return local_absent(at) ? 0 : at;
 	}
-	r = enter_directory(w, domain, at);
+	r = enter_directory(watch, at);
 	if (!r)
 		r = find_server(watch, at);
 	close(at);
-	if (!r)
-		settle_top(w, domain);
+	if (!r && watch->server.fd >= 0) {
+		watch->top = false;
+		leave_top(w);
+	}
 	return r;
 }
 
@@ -371,7 +324,7 @@ static void refresh(struct local_watch *watch)
 		return;
 	watch->look = false;
 	r = look(watch);
-	set_failed(watch, r != 0);
+	watch->failed = r != 0;
 	if (r)
 		fail_to_watch(local_of(watch), r);
 }
@@ -380,7 +333,7 @@ static void refresh(struct local_watch *watch)
 
 static bool wants(const struct local_watch *watch, const char *name)
 {
-	return !watch->wanted || local_names_have(watch->wanted, name);
+	return hv_name_set_has(watch->watch.asked, name);
 }
 
 static bool wanted(const struct local_watching *w, const char *name)
@@ -394,111 +347,108 @@ static bool wanted(const struct local_watching *w, const char *name)
 	return false;
 }
 
-/* To be looked at again; and whoever has asked for it is told. */
-static void make_stale(struct local_watching *w, struct resident *resident)
+static void wake_names(struct local_watching *w, const char *name)
 {
 	struct local_watch *watch;
 
-	drop_liveness(w, &resident->liveness);
-	if (!resident->stale)
-		TAILQ_INSERT_TAIL(&w->stale, resident, stale_link);
-	resident->stale = true;
 	TAILQ_FOREACH (watch, &w->names, link) {
-		if (wants(watch, resident->is.entry.name))
+		if (!name || wants(watch, name))
 			make_pending(watch);
 	}
 }
 
 static void free_resident(struct local_watching *w, struct resident *resident)
 {
+	if (!resident)
+		return;
 	drop_liveness(w, &resident->liveness);
-	if (resident->stale)
-		TAILQ_REMOVE(&w->stale, resident, stale_link);
 	HASH_DEL(w->residents, resident);
 	free(resident);
 }
 
-static struct resident *new_resident(
-	struct local_watching *w, const char *text, const struct local_entry *entry)
+static int add_resident(struct local_watching *w, const char *entry, int fd)
 {
 	struct resident *resident = calloc(1, sizeof(*resident));
+	int r;
 
-	if (!resident)
-		return NULL;
+	if (!resident) {
+		close(fd);
+		return -ENOMEM;
+	}
 	resident->liveness.fd = -1;
-	resident->is.entry = *entry;
-	strcpy(resident->text, text); /* fits: it is an entry */
-	HASH_ADD_STR(w->residents, text, resident);
-	if (resident->hh.tbl)
-		return resident;
-	free(resident);
-	return NULL;
+	strcpy(resident->entry, entry); /* fits: it is an entry */
+	r = add_liveness(w, &resident->liveness, fd);
+	if (!r) {
+		HASH_ADD_STR(w->residents, entry, resident);
+		r = resident->hh.tbl ? 0 : -ENOMEM;
+	}
+	if (r) {
+		drop_liveness(w, &resident->liveness);
+		free(resident);
+	}
+	return r;
 }
 
-/* An entry that has come, gone or changed. */
-static int entry_changed(struct local_watching *w, const char *text)
+static struct resident *find_resident(const struct local_watching *w, const char *entry)
 {
 	struct resident *resident;
-	struct local_entry entry;
 
-	if (!local_entry_parse(text, &entry) || !wanted(w, entry.name))
-		return 0;
-	HASH_FIND_STR(w->residents, text, resident);
-	if (!resident)
-		resident = new_resident(w, text, &entry);
-	if (!resident)
-		return -ENOMEM;
-	make_stale(w, resident);
-	return 0;
+	HASH_FIND_STR(w->residents, entry, resident);
+	return resident;
 }
 
-/* Of the whole directory: those that are known to live need no look. */
-static int look_for_entry(void *data, const char *text)
+/* If it is wanted and not known, it is from now on. */
+static int look_at_entry(void *data, const char *name)
 {
 	struct local_watching *w = data;
-	struct resident *resident;
+	struct local_entry entry;
+	uint64_t since;
+	int fd;
 
-	HASH_FIND_STR(w->residents, text, resident);
-	return resident && !resident->stale ? 0 : entry_changed(w, text);
+	if (!local_entry_parse(name, &entry) || !wanted(w, entry.name) || find_resident(w, name))
+		return 0;
+	fd = local_entry_open(local_with(w), name, &since);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return add_resident(w, name, fd);
 }
 
-static int look_at_resident(struct local_watching *w, struct resident *resident)
+/* All of DIR.  An error means that changes may go unnoticed: it is tried again. */
+static int scan(struct local_watching *w)
 {
-	int fd = local_entry_open(local_with(w), resident->text, &resident->is.since);
-	int r = fd < 0 ? fd : add_liveness(w, &resident->liveness, fd);
+	int r = TAILQ_EMPTY(&w->names) ? 0 : local_each(local_with(w)->dir_fd, look_at_entry, w);
 
-	if (r && r != -ENOENT)
-		return r;
-	TAILQ_REMOVE(&w->stale, resident, stale_link);
-	resident->stale = false;
-	if (r)
-		free_resident(w, resident);
-	return 0;
-}
-
-/* An error means that changes may go unnoticed: it is tried again. */
-static int refresh_residents(struct local_watching *w)
-{
-	struct resident *resident;
-	int r = 0;
-
-	if (w->rescan)
-		r = local_each(local_with(w)->dir_fd, look_for_entry, w);
-	w->rescan = r != 0;
-	while (!r && (resident = TAILQ_FIRST(&w->stale)))
-		r = look_at_resident(w, resident);
 	w->incomplete = r != 0;
 	if (r)
 		fail_to_watch(local_with(w), r);
 	return r;
 }
 
-static void forget_unwanted(struct local_watching *w)
+/* An entry that has come, gone or changed. */
+static void entry_changed(struct local_watching *w, const char *name)
+{
+	struct local_entry entry;
+	int r;
+
+	if (!local_entry_parse(name, &entry) || !wanted(w, entry.name))
+		return;
+	free_resident(w, find_resident(w, name));
+	r = look_at_entry(w, name);
+	if (r) {
+		w->incomplete = true;
+		fail_to_watch(local_with(w), r);
+	}
+	wake_names(w, entry.name);
+}
+
+static void free_residents(struct local_watching *w, bool unwanted)
 {
 	struct resident *resident, *next;
+	struct local_entry entry;
 
 	HASH_ITER (hh, w->residents, resident, next) {
-		if (!wanted(w, resident->is.entry.name))
+		if (!unwanted || !local_entry_parse(resident->entry, &entry) ||
+			!wanted(w, entry.name))
 			free_resident(w, resident);
 	}
 }
@@ -508,77 +458,62 @@ static void forget_unwanted(struct local_watching *w)
 static void top_changed(struct local_watching *w, const char *name)
 {
 	struct local_watch *watch;
-	struct domain *domain;
-	uint32_t number;
 	uint16_t domid;
-	const char *end = local_number(name, UINT16_MAX, &number);
 
-	if (entry_changed(w, name))
-		w->rescan = w->incomplete = true;
-	if (!end || *end)
+	entry_changed(w, name);
+	if (domid_parse(name, &domid) < 0)
 		return;
-	domid = (uint16_t)number;
-	HASH_FIND(hh, w->domains, &domid, sizeof(domid), domain);
-	if (domain)
-		LIST_FOREACH (watch, &domain->watches, domain_link) {
+	TAILQ_FOREACH (watch, &w->nodes, link) {
+		if (watch->owner == domid)
 			look_again(watch);
-		}
+	}
 }
 
-static void domain_changed(struct local_watching *w, struct domain *domain, const char *name)
+static void node_changed(struct local_watch *watch, const char *name)
 {
-	struct local_watch *watch;
+	char file[LOCAL_NAME_MAX];
 
-	LIST_FOREACH (watch, &domain->watches, domain_link) {
-		if (strcmp(name, watch->node) == 0)
-			make_pending(watch);
-		if (strcmp(name, watch->alive) == 0) {
-			drop_liveness(w, &watch->server); /* another one is in its place */
-			look_again(watch);
-		}
-	}
+	local_node_name(file, watch->endpoint, watch->watch.hv->domid);
+	if (strcmp(name, file) == 0)
+		make_pending(watch);
+	local_alive_name(file, watch->endpoint);
+	if (strcmp(name, file) != 0)
+		return;
+	drop_liveness(watching_of(watch), &watch->server); /* another one is in its place */
+	look_again(watch);
 }
 
 static void everything_changed(struct local_watching *w)
 {
-	struct resident *resident, *next;
 	struct local_watch *watch;
 
 	TAILQ_FOREACH (watch, &w->nodes, link) {
 		drop_liveness(w, &watch->server);
 		look_again(watch);
 	}
-	HASH_ITER (hh, w->residents, resident, next) {
-		make_stale(w, resident);
-	}
-	w->rescan = !TAILQ_EMPTY(&w->names);
-	TAILQ_FOREACH (watch, &w->names, link) {
-		make_pending(watch);
-	}
+	free_residents(w, false);
+	scan(w);
+	wake_names(w, NULL);
 }
 
 static void handle_event(struct local_watching *w, const struct inotify_event *event)
 {
-	struct domain *domain;
+	struct local_watch *watch;
 
-	if (event->mask & IN_Q_OVERFLOW) {
+	if (event->mask & IN_Q_OVERFLOW)
 		everything_changed(w);
-		return;
+	else if (event->wd == w->top && event->len)
+		top_changed(w, event->name);
+	TAILQ_FOREACH (watch, &w->nodes, link) {
+		if (watch->wd != event->wd)
+			continue;
+		if (event->len) {
+			node_changed(watch, event->name);
+		} else {
+			leave_directory(watch); /* it is gone, or elsewhere */
+			look_again(watch);
+		}
 	}
-	if (event->wd == w->top) {
-		if (event->len)
-			top_changed(w, event->name);
-		return;
-	}
-	HASH_FIND(by_wd, w->by_wd, &event->wd, sizeof(event->wd), domain);
-	if (!domain)
-		return; /* nobody is interested any more */
-	if (event->len)
-		domain_changed(w, domain, event->name);
-	else if (event->mask & IN_IGNORED)
-		directory_gone(w, domain);
-	else
-		leave_directory(w, domain); /* moved */
 }
 
 static void read_events(struct local_watching *w)
@@ -592,6 +527,15 @@ static void read_events(struct local_watching *w)
 		handle_event(w, event);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
+}
+
+static void resident_ended(struct local_watching *w, struct resident *resident)
+{
+	char entry[LOCAL_NAME_MAX];
+
+	strcpy(entry, resident->entry);
+	free_resident(w, resident);
+	entry_changed(w, entry); /* another one may be in its place */
 }
 
 /* The processes that have ended come first: read_events() may drop others, which epoll has
@@ -611,7 +555,7 @@ static void collect(struct local_watching *w)
 			drop_liveness(w, liveness);
 			look_again(liveness->watch);
 		} else {
-			make_stale(w, (struct resident *)liveness);
+			resident_ended(w, (struct resident *)liveness);
 		}
 	}
 	if (changed)
@@ -649,16 +593,15 @@ static void timer_rang(struct local_watching *w)
 		return;
 	if (w->quiet && now >= window_end(w))
 		set_quiet(w, false);
-	if (now < w->retry)
+	if (!w->retry || now < w->retry)
 		return;
+	w->retry = 0;
 	TAILQ_FOREACH (watch, &w->nodes, link) {
 		if (watch->failed)
 			look_again(watch);
 	}
-	TAILQ_FOREACH (watch, &w->names, link) {
-		if (w->incomplete)
-			make_pending(watch);
-	}
+	if (w->incomplete && scan(w) == 0)
+		wake_names(w, NULL);
 }
 
 static void settle(struct local_watch *watch)
@@ -675,8 +618,6 @@ static void fire(struct local_watching *w)
 	struct local_watch *watch;
 	size_t count = 0;
 
-	if (!w->incomplete || now_us() >= w->retry)
-		refresh_residents(w);
 	TAILQ_FOREACH (watch, &w->pending, pending_link) {
 		count++;
 	}
@@ -726,57 +667,8 @@ static struct local_watch *watch_new(struct hv *hv, hv_watch_fn *fn, void *data)
 		return NULL;
 	watch->watch = (struct hv_watch){.hv = hv, .fn = fn, .data = data};
 	watch->server = (struct liveness){.fd = -1, .watch = watch};
+	watch->wd = -1;
 	return watch;
-}
-
-static struct domain *get_domain(struct local_watching *w, uint16_t domid)
-{
-	struct domain *domain;
-
-	HASH_FIND(hh, w->domains, &domid, sizeof(domid), domain);
-	if (domain)
-		return domain;
-	domain = calloc(1, sizeof(*domain));
-	if (!domain)
-		return NULL;
-	domain->domid = domid;
-	domain->wd = -1;
-	HASH_ADD(hh, w->domains, domid, sizeof(domain->domid), domain);
-	if (domain->hh.tbl)
-		return domain;
-	free(domain);
-	return NULL;
-}
-
-static void put_domain(struct local_watching *w, struct domain *domain)
-{
-	if (!LIST_EMPTY(&domain->watches))
-		return;
-	leave_directory(w, domain);
-	if (domain->top)
-		leave_top(w);
-	HASH_DEL(w->domains, domain);
-	free(domain);
-}
-
-static void free_node_watch(struct local_watching *w, struct local_watch *watch)
-{
-	set_failed(watch, false);
-	drop_liveness(w, &watch->server);
-	LIST_REMOVE(watch, domain_link);
-	put_domain(w, watch->domain);
-	TAILQ_REMOVE(&w->nodes, watch, link);
-}
-
-static void free_names_watch(struct local_watching *w, struct local_watch *watch)
-{
-	TAILQ_REMOVE(&w->names, watch, link);
-	forget_unwanted(w);
-	free(watch->wanted);
-	if (!TAILQ_EMPTY(&w->names))
-		return;
-	leave_top(w);
-	w->rescan = w->incomplete = false;
 }
 
 void local_watch_free(struct hv_watch *freed)
@@ -786,10 +678,16 @@ void local_watch_free(struct hv_watch *freed)
 
 	if (watch->pending)
 		TAILQ_REMOVE(&w->pending, watch, pending_link);
-	if (watch->domain)
-		free_node_watch(w, watch);
-	else
-		free_names_watch(w, watch);
+	if (watch->endpoint[0]) {
+		leave_directory(watch);
+		TAILQ_REMOVE(&w->nodes, watch, link);
+	} else {
+		TAILQ_REMOVE(&w->names, watch, link);
+		free_residents(w, true);
+		w->incomplete &= !TAILQ_EMPTY(&w->names);
+	}
+	if (watch->top)
+		leave_top(w);
 	free(watch);
 }
 
@@ -810,88 +708,34 @@ static int watch_start(struct local_watch *watch, int r, struct hv_watch **start
 int local_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn,
 	void *data, struct hv_watch **watch)
 {
-	struct local_watching *w = &((struct local *)hv)->watching;
-	struct local_watch *node;
+	struct local_watch *new;
 
 	if (!local_endpoint_valid(endpoint))
 		return -EINVAL;
-	node = watch_new(hv, fn, data);
-	if (!node)
+	new = watch_new(hv, fn, data);
+	if (!new)
 		return -ENOMEM;
-	node->domain = get_domain(w, owner);
-	if (!node->domain) {
-		free(node);
-		return -ENOMEM;
-	}
-	strcpy(node->endpoint, endpoint);
-	local_node_name(node->node, endpoint, hv->domid);
-	local_alive_name(node->alive, endpoint);
-	LIST_INSERT_HEAD(&node->domain->watches, node, domain_link);
-	TAILQ_INSERT_TAIL(&w->nodes, node, link);
-	return watch_start(node, look(node), watch);
+	new->owner = owner;
+	strcpy(new->endpoint, endpoint);
+	TAILQ_INSERT_TAIL(&watching_of(new)->nodes, new, link);
+	return watch_start(new, look(new), watch);
 }
 
-int local_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
-	void *data, struct hv_watch **watch)
+int local_watch_names(struct hv *hv, const struct hv_name_set *asked, hv_watch_fn *fn, void *data,
+	struct hv_watch **watch)
 {
-	struct local_watching *w = &((struct local *)hv)->watching;
 	struct local_watch *new = watch_new(hv, fn, data);
-	int r = new ? 0 : -ENOMEM;
+	struct local_watching *w;
+	int r;
 
-	if (!r && names) {
-		new->wanted = local_names_new(names, count);
-		r = new->wanted ? 0 : -ENOMEM;
-	}
-	if (!r && TAILQ_EMPTY(&w->names)) {
-		r = use_top(w);
-		if (r)
-			fail_to_watch((struct local *)hv, r);
-	}
-	if (r) {
-		if (new)
-			free(new->wanted);
-		free(new);
-		return r;
-	}
+	if (!new)
+		return -ENOMEM;
+	w = watching_of(new);
+	new->watch.asked = asked;
 	TAILQ_INSERT_TAIL(&w->names, new, link);
-	w->rescan = true;
-	return watch_start(new, refresh_residents(w), watch);
-}
-
-static bool all_watched(const struct local_watching *w, const struct local_names *names)
-{
-	const struct local_watch *watch;
-
-	TAILQ_FOREACH (watch, &w->names, link) {
-		if (!watch->wanted)
-			return true;
-	}
-	for (size_t i = 0; names && i < names->count; i++)
-		if (!wanted(w, names->list[i]))
-			return false;
-	return names && !TAILQ_EMPTY(&w->names);
-}
-
-int local_snapshot(
-	struct local *local, const struct local_names *names, local_snapshot_fn *fn, void *data)
-{
-	struct local_watching *w = &local->watching;
-	struct resident *resident, *next;
-	int r = 0;
-
-	if (!all_watched(w, names))
-		return -ENODATA;
-	collect(w); /* what has happened since the last dispatch */
-	refresh_residents(w);
-	plan(w);
-	if (w->incomplete)
-		return -ENODATA;
-	HASH_ITER (hh, w->residents, resident, next) {
-		r = fn(data, &resident->is);
-		if (r)
-			break;
-	}
-	return r;
+	r = use_top(w);
+	new->top = !r;
+	return watch_start(new, r ? r : scan(w), watch);
 }
 
 static int add_to_set(struct local_watching *w, int fd)
@@ -909,7 +753,6 @@ int local_watching_init(struct local *local)
 	TAILQ_INIT(&w->nodes);
 	TAILQ_INIT(&w->names);
 	TAILQ_INIT(&w->pending);
-	TAILQ_INIT(&w->stale);
 	w->inotify = w->top = -1;
 	w->fd = fork_private(epoll_create1(EPOLL_CLOEXEC));
 	w->changes = fork_private(epoll_create1(EPOLL_CLOEXEC));

@@ -337,13 +337,12 @@ int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch
 }
 
 /* The directory of all of them: there is one watch of it, however many names are asked for. */
-int xen_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
-	void *data, struct hv_watch **watch)
+int xen_watch_names(struct hv *hv, const struct hv_name_set *asked, hv_watch_fn *fn, void *data,
+	struct hv_watch **watch)
 {
 	char path[XEN_PATH_SIZE];
 
-	(void)names;
-	(void)count;
+	(void)asked;
 
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
 	return watch_new(xen_of(hv), path, fn, data, watch);
@@ -518,8 +517,8 @@ static int name_read(struct xen_hv *xen, const char *entry, struct hv_name *name
 }
 
 /* All of them or an error: a domain whose name is not there loses what the name permits. */
-static int names_read(
-	struct xen_hv *xen, char *const *entries, unsigned int count, struct hv_name *names)
+static int names_read(struct xen_hv *xen, char *const *entries, unsigned int count,
+	const struct hv_name_set *asked, struct hv_name *names)
 {
 	int n = 0;
 
@@ -528,12 +527,12 @@ static int names_read(
 
 		if (r < 0)
 			return r;
-		n += r;
+		n += r && hv_name_set_has(asked, names[n].name);
 	}
 	return n;
 }
 
-int xen_names(struct hv *hv, struct hv_name **out)
+int xen_names(struct hv *hv, const struct hv_name_set *asked, struct hv_name **out)
 {
 	struct xen_hv *xen = xen_of(hv);
 	char path[XEN_PATH_SIZE], **entries = NULL;
@@ -548,7 +547,7 @@ int xen_names(struct hv *hv, struct hv_name **out)
 	n = 0;
 	if (count > 0) {
 		names = calloc(count, sizeof(*names));
-		n = names ? names_read(xen, entries, count, names) : -ENOMEM;
+		n = names ? names_read(xen, entries, count, asked, names) : -ENOMEM;
 	}
 	free(entries);
 	if (n <= 0) {
@@ -577,7 +576,7 @@ int xen_domains(struct hv *hv, uint16_t **out)
 {
 	struct hv_name *names = NULL;
 	uint16_t *domids = NULL;
-	int n = xen_names(hv, &names);
+	int n = xen_names(hv, NULL, &names);
 
 	if (n < 0)
 		return n;
