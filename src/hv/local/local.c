@@ -238,7 +238,7 @@ static int open_place(struct local *local, const struct hv_config *config)
 	int r = fork_init();
 
 	if (!r)
-		r = sigbus_install();
+		r = sigbus_init();
 	if (r)
 		return local_fail(local, r, "cannot handle SIGBUS or fork");
 	r = local_watching_init(local);

@@ -81,30 +81,18 @@ again:
 /* Maps the file, which must have that many bytes.  The mapping survives what happens to it. */
 static int map_file(int fd, size_t length, bool writable, void **memory)
 {
-	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-	void *mapped = mmap(NULL, length, prot, MAP_SHARED, fd, 0);
-	int r;
-
-	if (mapped == MAP_FAILED)
-		return -errno;
-	r = sigbus_add(mapped, length, NULL, NULL);
-	if (r) {
-		munmap(mapped, length);
-		return r;
-	}
-	*memory = mapped;
-	return 0;
+	return sigbus_map(
+		length, writable ? PROT_READ | PROT_WRITE : PROT_READ, fd, 0, NULL, NULL, memory);
 }
 
-static void unmap_file(struct local *local, void *memory, uint32_t count)
+static void unmap_file(struct local *local, void *memory)
 {
-	if (sigbus_remove(memory))
+	if (sigbus_unmap(memory))
 		hv_log(&local->hv, LOG_WARNING,
 			"backend local: a file of shared memory in %s was truncated while it was "
 			"in "
 			"use; what was in it is lost",
 			local->dir);
-	munmap(memory, (size_t)count * SIVC_PAGE_SIZE);
 }
 
 static int allocate(int fd, size_t length)
@@ -183,7 +171,8 @@ void local_unshare(struct hv *hv, void *memory, uint32_t count)
 		return;
 	file_name(name, share_ref(local, share), share->domid, share->writable);
 	unlinkat(local->instance_fd, name, 0);
-	unmap_file(local, memory, count);
+	(void)count;
+	unmap_file(local, memory);
 	LIST_REMOVE(share, link);
 	free(share);
 }
@@ -248,5 +237,6 @@ int local_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *ref
 
 void local_unmap(struct hv *hv, void *memory, uint32_t count)
 {
-	unmap_file((struct local *)hv, memory, count);
+	(void)count;
+	unmap_file((struct local *)hv, memory);
 }
