@@ -35,10 +35,12 @@ struct hv_port;
 struct hv_watch;
 
 struct hv_config {
-	const char *backend; /* "xen", "local" or "auto" (hv.c: which of them) */
-	const char *dir;     /* local: the directory, or NULL for its default */
-	int domid;           /* local: our domain id.  Must be -1 on xen, where it is a given */
-	const char *name;    /* local: our name, or NULL.  Must be NULL on xen */
+	const char *backend;    /* "xen", "local" or "auto" (hv.c: which of them) */
+	const char *dir;        /* local: the directory, or NULL for its default */
+	int domid;              /* local: our domain id.  Must be -1 on xen, where it is a given */
+	const char *name;       /* local: our name, or NULL.  Must be NULL on xen */
+	const char *mountpoint; /* where this process mounts a file system, or NULL.  local: it may
+				   not be in the directory: others would wait for it there */
 	void (*log)(
 		void *data, int priority, const char *message); /* priority: LOG_* of syslog.h */
 	void *log_data;

@@ -159,6 +159,38 @@ static int check_dir(struct local *local, bool given)
 		local->dir, st.st_uid);
 }
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* It is not DIR, nor below it: whoever looks into DIR would ask this process, and wait for it. */
+static int check_mountpoint(const struct local *local, const char *mountpoint)
+{
+	int up, at = mountpoint ? open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct stat dir, here, below = {0};
+	bool inside = false;
+
+	if (at < 0 || fstat(local->dir_fd, &dir))
+		return 0; /* to mount there fails as well */
+	while (at >= 0 && fstat(at, &here) == 0 && !same_file(&here, &below)) {
+		inside |= same_file(&here, &dir);
+		below = here;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+	}
+	if (at >= 0)
+		close(at);
+	if (!inside)
+		return 0;
+	hv_log(&local->hv, LOG_ERR,
+		"backend local: the mount point %s is in %s, which is for the domains that meet "
+		"there: mount elsewhere, or choose another directory (dir=)",
+		mountpoint, local->dir);
+	return -EINVAL;
+}
+
 static int open_dir(struct local *local, const char *given)
 {
 	local->dir = given ? given_dir(given) : default_dir();
@@ -245,6 +277,8 @@ static int open_place(struct local *local, const struct hv_config *config)
 	if (r)
 		return local_fail(local, r, "cannot watch");
 	r = open_dir(local, config->dir);
+	if (!r)
+		r = check_mountpoint(local, config->mountpoint);
 	if (r)
 		return r;
 	local->spare = fcntl(local->dir_fd, F_DUPFD_CLOEXEC, 0);

@@ -97,12 +97,17 @@ static struct local *local_with(struct local_watching *w)
 	return (struct local *)((char *)w - offsetof(struct local, watching));
 }
 
-static uint64_t now_us(void)
+static uint64_t clock_us(clockid_t id)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(id, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t now_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
 }
 
 static uint64_t window_end(const struct local_watching *w)
@@ -570,15 +575,17 @@ static void set_quiet(struct local_watching *w, bool quiet)
 		w->quiet = quiet;
 }
 
-/* Of a dispatch of changes, which began then. */
-static void count_wake(struct local_watching *w, uint64_t start)
+/* A dispatch of changes, which took that much of a processor. */
+static void count_wake(struct local_watching *w, uint64_t us)
 {
-	if (start >= window_end(w)) {
-		w->window = start;
+	uint64_t now = now_us();
+
+	if (now >= window_end(w)) {
+		w->window = now;
 		w->wakes = 0;
 		w->busy = 0;
 	}
-	w->busy += now_us() - start;
+	w->busy += us;
 	if (++w->wakes >= WAKES_MAX || SHARE * w->busy >= WINDOW_US)
 		set_quiet(w, true);
 }
@@ -632,7 +639,7 @@ int local_dispatch(struct hv *hv)
 	struct local_watching *w = &((struct local *)hv)->watching;
 	struct epoll_event events[2];
 	int count = epoll_wait(w->fd, events, 2, 0);
-	uint64_t start = now_us();
+	uint64_t start = clock_us(CLOCK_THREAD_CPUTIME_ID);
 	bool changes = false;
 
 	if (count <= 0)
@@ -647,7 +654,7 @@ int local_dispatch(struct hv *hv)
 	}
 	fire(w);
 	if (changes)
-		count_wake(w, start);
+		count_wake(w, clock_us(CLOCK_THREAD_CPUTIME_ID) - start);
 	plan(w);
 	return 0;
 }
