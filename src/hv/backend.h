@@ -93,7 +93,7 @@ struct hv_ops {
 	hv_watch_free_op *watch_free;
 
 	hv_names_op *names;
-	hv_own_name_op *own_name; /* NULL: by names() */
+	hv_own_name_op *own_name; /* NULL: it is hv->name */
 	hv_watch_names_op *watch_names;
 	hv_domains_op *domains;
 };
@@ -101,9 +101,10 @@ struct hv_ops {
 struct hv {
 	const struct hv_ops *ops;
 	const char *backend;
-	pid_t pid;        /* of the process that opened it; set by hv_open */
-	uint16_t domid;   /* set by the implementation's open */
-	bool parallel;    /* the same */
+	pid_t pid;                  /* of the process that opened it; set by hv_open */
+	uint16_t domid;             /* set by the implementation's open */
+	bool parallel;              /* the same */
+	char name[HV_NAME_MAX + 1]; /* the same, or "" */
 	atomic_bool lost; /* hv_lost(); set by the implementation, in a signal handler too */
 	void (*log)(void *data, int priority, const char *message);
 	void *log_data;

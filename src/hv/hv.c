@@ -356,20 +356,12 @@ int hv_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *d
 
 int hv_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
 {
-	struct hv_name *all = NULL;
-	int n, r = -ENOENT;
-
 	if (hv->ops->own_name)
 		return hv->ops->own_name(hv, name);
-	n = hv_names(hv, &all);
-	for (int i = 0; i < n; i++) {
-		if (all[i].domid == hv->domid) {
-			strcpy(name, all[i].name);
-			r = 0;
-		}
-	}
-	free(all);
-	return n < 0 ? n : r;
+	if (!hv->name[0])
+		return -ENOENT;
+	strcpy(name, hv->name);
+	return 0;
 }
 
 int hv_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,

@@ -45,14 +45,14 @@
 #define SLOTS_MIN 64
 
 struct slot {
-	atomic_uint
-		first; /* the number of the mapping's first slot, and 1; 0: free.  Written last */
-
-	/* Of a first slot. */
+	/* Of the first slot of a mapping. */
 	atomic_size_t length;      /* bytes */
 	_Atomic(sigbus_fn *) gone; /* or NULL */
 	_Atomic(void *) data;
-	atomic_bool replaced; /* set by the handler */
+
+	/* Of each: the number of the mapping's first slot, and 1; 0: free.  Written last. */
+	atomic_uint first;
+	atomic_bool replaced; /* of the first slot; set by the handler */
 };
 
 static struct {

@@ -75,7 +75,6 @@ static const struct hv_ops local_ops = {
 	.watch_node = local_watch_node,
 	.watch_free = local_watch_free,
 	.names = local_names,
-	.own_name = local_own_name,
 	.watch_names = local_watch_names,
 	.domains = local_domains,
 };
@@ -302,6 +301,8 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 		return -ENOMEM;
 	local->hv = *base;
 	local->hv.ops = &local_ops;
+	if (config->name)
+		strcpy(local->hv.name, config->name); /* fits: check_config() */
 	local->hv.domid = (uint16_t)config->domid;
 	local->hv.parallel = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	local->dir_fd = local->domain_fd = local->instance_fd = local->lock_fd = -1;

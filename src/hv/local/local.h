@@ -171,7 +171,6 @@ hv_node_write_op local_node_write;
 hv_node_remove_op local_node_remove;
 hv_node_read_op local_node_read;
 hv_names_op local_names;
-hv_own_name_op local_own_name;
 hv_domains_op local_domains;
 
 /* watch.c */

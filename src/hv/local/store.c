@@ -209,16 +209,6 @@ int local_names(struct hv *hv, const struct hv_name_set *asked, struct hv_name *
 	return count;
 }
 
-int local_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
-{
-	const char *own = strchr(((struct local *)hv)->entry, '=');
-
-	if (!own)
-		return -ENOENT;
-	strcpy(name, own + 1);
-	return 0;
-}
-
 int local_domains(struct hv *hv, uint16_t **domids)
 {
 	struct residents all;

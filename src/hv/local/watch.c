@@ -152,20 +152,20 @@ static void look_again(struct local_watch *watch)
 
 static void fail_to_watch(struct local *local, int r)
 {
+	const char *why = NULL;
+
 	local->watching.retry = now_us() + RETRY_US;
-	if (r == -EMFILE && local->watching.inotify < 0 && r != local->logged)
-		hv_log(&local->hv, LOG_ERR,
-			"backend local: cannot watch %s: too many processes of this user watch, or "
-			"too many open files; raise fs.inotify.max_user_instances (sysctl) or the "
-			"limit of open files (ulimit -n)",
-			local->dir);
-	else if (r == -ENOSPC && r != local->logged)
-		hv_log(&local->hv, LOG_ERR,
-			"backend local: cannot watch %s: too many directories are watched; raise "
-			"fs.inotify.max_user_watches (sysctl)",
-			local->dir);
-	else
+	if (r == -EMFILE && local->watching.inotify < 0)
+		why = "too many processes of this user watch, or too many open files; raise "
+		      "fs.inotify.max_user_instances (sysctl) or the limit of open files (ulimit "
+		      "-n)";
+	else if (r == -ENOSPC)
+		why = "too many directories are watched; raise fs.inotify.max_user_watches "
+		      "(sysctl)";
+	if (!why)
 		local_fail_once(local, r, "cannot watch");
+	else if (r != local->logged)
+		hv_log(&local->hv, LOG_ERR, "backend local: cannot watch %s: %s", local->dir, why);
 	local->logged = r;
 }
 
