@@ -204,27 +204,25 @@ static int open_dir(struct local *local, const char *given)
 	return check_dir(local, given);
 }
 
-/* An instance: -EBUSY: it is taken.  -ENOENT: the domain's directory was removed. */
+/* -EBUSY: it is taken.  -ENOENT: a process that ended has removed a directory meanwhile. */
 static int take_instance(struct local *local, uint32_t instance)
 {
 	char name[LOCAL_NAME_MAX];
-	int r = -ENOENT;
+	int lock, fd;
 
 	snprintf(name, sizeof(name), "%" PRIu32, instance);
-	for (int i = 0; r == -ENOENT && i < DIR_TRIES; i++) {
-		local->instance_fd = fork_private(local_make_dir(local, local->domain_fd, name));
-		if (local->instance_fd < 0)
-			return local->instance_fd;
-		r = local->lock_fd = local_lock(local->instance_fd, LOCAL_LOCK, NULL);
-		if (r >= 0)
-			break;
-		fork_close(local->instance_fd);
-		local->instance_fd = -1;
+	fd = fork_private(local_make_dir(local, local->domain_fd, name));
+	if (fd < 0)
+		return fd;
+	lock = local_lock(fd, LOCAL_LOCK, NULL);
+	if (lock < 0) {
+		fork_close(fd);
+		return lock;
 	}
-	if (r < 0)
-		return r;
+	local->instance_fd = fd;
+	local->lock_fd = lock;
 	local->instance = instance;
-	local_clear(local->instance_fd);
+	local_clear(fd);
 	return 0;
 }
 

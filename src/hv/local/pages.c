@@ -90,8 +90,7 @@ static void unmap_file(struct local *local, void *memory)
 	if (sigbus_unmap(memory))
 		hv_log(&local->hv, LOG_WARNING,
 			"backend local: a file of shared memory in %s was truncated while it was "
-			"in "
-			"use; what was in it is lost",
+			"in use; what was in it is lost",
 			local->dir);
 }
 
