@@ -678,6 +678,9 @@ static int self(void)
 	hv_unshare(owner_side.hv, owner_side.ring, RING_PAGES);
 	check(user_side.ring[0] == 'u', "a page that is unshared stays until it is unmapped");
 	hv_unmap(user_side.hv, user_side.ring, RING_PAGES);
+	hv_unmap(user_side.hv, user_side.read_only, 1);
+	hv_unshare(owner_side.hv, owner_side.read_only, 1);
+	hv_unshare(owner_side.hv, owner_side.control, 1);
 	hv_port_free(user_side.port);
 	hv_port_free(owner_side.port);
 	hv_events_free(user_side.events);
