@@ -3,10 +3,10 @@
  * local.h: what the files of the local backend share.  The essay is in local.c.
  *
  *	local.c		open and close: the directory, our place in it, the table of functions
- *	dir.c	directories, FIFOs, locks: what is opened, and what is refused
- *	pages.c	pages: files that are mapped
+ *	dir.c		directories, FIFOs, locks: what is opened, and what is refused
+ *	pages.c		pages: files that are mapped
  *	events.c	event channels: pairs of FIFOs
- *	store.c	serving, nodes, names, domains
+ *	store.c		serving, nodes, names, domains
  *	watch.c		being told about changes there, and about the ends of processes
  */
 #ifndef SIVC_HV_LOCAL_H
@@ -77,8 +77,9 @@ struct local {
 };
 
 /*
- * dir.c.  All names are names in the directory `at`: no paths, and no links are followed.
- * Descriptors are close-on-exec.  They return a descriptor or 0, or a negative errno.
+ * dir.c.  All names are names in the directory `at`: no paths.  No links are followed, and no other
+ * file system is entered.  Descriptors are close-on-exec.  They return a descriptor or 0, or a
+ * negative errno.
  */
 
 /* Logs what could not be done, why, and what to do about it.  Returns `r`. */
@@ -181,4 +182,5 @@ hv_dispatch_op local_dispatch;
 hv_watch_node_op local_watch_node;
 hv_watch_names_op local_watch_names;
 hv_watch_free_op local_watch_free;
+
 #endif

@@ -320,20 +320,6 @@ static int look(struct local_watch *watch)
 	return r;
 }
 
-/* Looks again, if that is due; what fails is tried again later. */
-static void refresh(struct local_watch *watch)
-{
-	int r;
-
-	if (!watch->look)
-		return;
-	watch->look = false;
-	r = look(watch);
-	watch->failed = r != 0;
-	if (r)
-		fail_to_watch(local_of(watch), r);
-}
-
 /* Residents. */
 
 static bool wants(const struct local_watch *watch, const char *name)
@@ -611,12 +597,20 @@ static void timer_rang(struct local_watching *w)
 		wake_names(w, NULL);
 }
 
+/* It is about to be called: it looks again, if that is due.  What fails is tried again later. */
 static void settle(struct local_watch *watch)
 {
-	if (watch->pending)
-		TAILQ_REMOVE(&watching_of(watch)->pending, watch, pending_link);
+	int r;
+
+	TAILQ_REMOVE(&watching_of(watch)->pending, watch, pending_link);
 	watch->pending = false;
-	refresh(watch);
+	if (!watch->look)
+		return;
+	watch->look = false;
+	r = look(watch);
+	watch->failed = r != 0;
+	if (r)
+		fail_to_watch(local_of(watch), r);
 }
 
 /* Those that are pending now, each once.  A callback may free any watch, and make new ones. */
