@@ -253,6 +253,7 @@ int local_make_file(const struct local *local, int at, const char *name, mode_t 
 
 int local_lock(int at, const char *name, pid_t *holder)
 {
+	struct stat st;
 	int r = -ESTALE;
 
 	for (int i = 0; r == -ESTALE && i < LOCK_TRIES; i++) {
@@ -260,6 +261,9 @@ int local_lock(int at, const char *name, pid_t *holder)
 		r = fork_private(lockfile_take_at(at, name, holder));
 		fork_release();
 	}
+	/* Who cannot write a process id has no room for anything else either. */
+	if (r >= 0 && fstat(r, &st) == 0 && st.st_size == 0)
+		return give_up(r, -ENOSPC);
 	return r;
 }
 
