@@ -356,7 +356,7 @@ end_foreign_domain() {
 @test "another user's node that is root's, a file or a FIFO is none, and holds nobody" {
   foreign_domain
   same "$(op 1/peers/2 w+nonblock write=x)" "write 1"
-  local node=hv/2/v1/default/1 content plant
+  local node=hv/2/default.1 content plant
   content=$(readlink $node)
   printf %s "$content" > precious # what is in it would do
   chmod 0644 precious
