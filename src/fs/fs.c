@@ -101,6 +101,7 @@ static void on_signal(void *data)
 		read_rules_again(fs);
 		return;
 	}
+	log_limit(fs->log, false); /* nobody else has a say in what comes now */
 	log_print(fs->log, LOG_INFO, "ending: %s", strsignal((int)info.ssi_signo));
 	fs->done = true;
 }
@@ -247,8 +248,10 @@ int fs_run(struct fs *fs)
 {
 	int r = 0;
 
+	log_limit(fs->log, true);
 	while (!fs->done && (r >= 0 || r == -EINTR))
 		r = sivc_wait(fs->sivc, -1);
+	log_limit(fs->log, false);
 	if (fs->done)
 		return 0;
 	log_print(fs->log, LOG_ERR, "the event loop failed: %s", strerror(-r));

@@ -85,7 +85,8 @@ struct fs {
 	struct fuse_buf request; /* fs.c */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
 
-	bool done; /* unmounted, aborted, or told to end */
+	bool mode_logged; /* that a mode was changed so that others can read messages: tree.c */
+	bool done;        /* unmounted, aborted, or told to end */
 };
 
 /* The most bytes that one request of the kernel carries, either way. */
