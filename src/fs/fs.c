@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #define REQUESTS_AT_ONCE 8
 
 #define DESCRIPTOR_DIGITS 10
+#define RESERVE           4096 /* bytes: more than malloc keeps apart by size */
 
 /* Rules to start with. */
 
@@ -106,6 +108,24 @@ static void on_signal(void *data)
 	fs->done = true;
 }
 
+/*
+ * libfuse drops a request for which it has no memory.  Of a release nobody would hear, and what a
+ * file does when it is closed would not be done.  So there is a piece of memory that one always
+ * gets.
+ */
+static void process(struct fs *fs)
+{
+	const struct fuse_in_header *header = fs->request.mem;
+
+	if (header->opcode == FUSE_RELEASE) {
+		free(fs->reserve);
+		fs->reserve = NULL;
+	}
+	fuse_session_process_buf(fs->session, &fs->request);
+	if (!fs->reserve)
+		fs->reserve = malloc(RESERVE);
+}
+
 static void on_request(void *data)
 {
 	struct fs *fs = data;
@@ -119,7 +139,7 @@ static void on_request(void *data)
 			fs->done = true;
 			return;
 		}
-		fuse_session_process_buf(fs->session, &fs->request);
+		process(fs);
 		held_finish_interrupted(fs);
 		locks_finish_interrupted(fs);
 	}
@@ -286,6 +306,7 @@ void fs_free(struct fs *fs)
 	}
 	sivc_close(fs->sivc);
 	free(fs->request.mem);
+	free(fs->reserve);
 	free(fs->scratch);
 	free(fs->rules);
 	free(fs);

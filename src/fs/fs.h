@@ -83,6 +83,7 @@ struct fs {
 
 	/* Memory that is used again and again. */
 	struct fuse_buf request; /* fs.c */
+	void *reserve;           /* fs.c: for when there is no more */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
 
 	bool mode_logged; /* that a mode was changed so that others can read messages: tree.c */
