@@ -39,6 +39,7 @@ LIST_HEAD(endpoints, sivc_endpoint);
 
 struct sivc {
 	/* sivc.c, at the beginning. */
+	pid_t pid;               /* of the process that it belongs to */
 	struct hv_config config; /* for opening the hypervisor again; its strings are ours */
 	uint32_t ring;           /* bytes */
 	uint32_t max_msg;        /* bytes */
