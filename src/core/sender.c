@@ -21,6 +21,8 @@ static uint32_t least_need(const struct outbound *out)
 	const struct sivc_waiter *w;
 	uint32_t need = out->tx.size, n;
 
+	if (s && s->sent == s->count) /* the last of it is in doubt */
+		return need;
 	if (s)
 		return outbound_need(out, s->messages[s->sent].iov_len, s->offset);
 	TAILQ_FOREACH (w, &out->line.waiters, link) {
@@ -138,7 +140,8 @@ static bool run(struct outbound *out)
 	return true;
 }
 
-/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or not.
+/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or
+ * not.
  */
 static void on_run(struct loop_task *task)
 {
