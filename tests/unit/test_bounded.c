@@ -240,6 +240,164 @@ static bool paused_after_a_refusal(void)
 	return true;
 }
 
+/* Who sends. */
+
+struct sends {
+	struct scene *scene;
+	int done; /* times that done() was called */
+	int most; /* times that it starts another */
+	int r;    /* the last result */
+	void (*then)(struct scene *s);
+};
+
+static void on_done(void *data, int r, size_t sent)
+{
+	struct sends *sends = data;
+
+	(void)sent;
+	sends->r = r;
+	sends->done++;
+	sends->then(sends->scene);
+}
+
+static bool start(struct sends *sends, const struct iovec *message)
+{
+	struct sivc_sending *sending;
+
+	return sivc_send_start(sends->scene->victim.ep, FRIEND, message, 1, on_done, sends,
+		       &sending) == -EINPROGRESS;
+}
+
+static bool idle_is_right(const struct sivc_endpoint *ep)
+{
+	const struct outbound *out, *next;
+	unsigned int idle = 0;
+
+	HASH_ITER (hh, ep->sender.outbounds, out, next)
+		idle += out->users == 0;
+	return ep->sender.idle == idle;
+}
+
+static void close_peer(struct scene *s)
+{
+	sivc_peer_close(s->victim.ep, FRIEND);
+}
+
+static void open_peer(struct scene *s)
+{
+	sivc_peer_open(s->victim.ep, FRIEND);
+}
+
+static char bytes[RING];
+static const struct iovec message = {bytes, RING / 2};
+
+/* A sending waits, and is done; meanwhile `then` is called. */
+static bool wait_for_room(struct scene *s, void (*then)(struct scene *s))
+{
+	struct sends sends = {.scene = s, .then = then};
+
+	while (send_bytes(&s->victim, FRIEND, bytes, 1000) == 0)
+		;
+	CHECK(start(&sends, &message));
+	while (receive(&s->friend, VICTIM, NULL, 0) > 0)
+		;
+	house_run(&s->victim);
+	CHECK_IS(sends.done, 1);
+	CHECK_IS(receive(&s->friend, VICTIM, NULL, 0), RING / 2);
+	return true;
+}
+
+static bool opened_and_closed_in_done(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(wait_for_room(&s, open_peer));
+	CHECK(idle_is_right(s.victim.ep));
+	CHECK(wait_for_room(&s, close_peer));
+	CHECK(idle_is_right(s.victim.ep));
+	for (uint16_t domid = 10; domid < 200; domid++) {
+		CHECK_IS(sivc_writable(s.victim.ep, domid, 1), -EACCES);
+		CHECK(idle_is_right(s.victim.ep));
+	}
+	scene_close(&s);
+	return true;
+}
+
+static struct sends endless;
+
+/* The receiver takes what has come at once, and another message is there to be sent. */
+static void send_again(struct scene *s)
+{
+	while (receive(&s->friend, VICTIM, NULL, 0) > 0)
+		;
+	if (endless.done < endless.most && !start(&endless, &message))
+		abort();
+}
+
+static bool senders_that_never_end(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	endless = (struct sends){.scene = &s, .most = 10000, .then = send_again};
+	while (send_bytes(&s.victim, FRIEND, bytes, RING / 2) == 0)
+		;
+	for (int i = 0; i < 3; i++) /* so that there is always one in line */
+		CHECK(start(&endless, &message));
+	while (receive(&s.friend, VICTIM, NULL, 0) > 0)
+		;
+	sivc_dispatch(s.victim.sivc);
+	printf("# %d in one call\n", endless.done);
+	CHECK(endless.done > 0 && endless.done <= 3 * TURNS_MAX);
+	while (endless.done < endless.most)
+		sivc_dispatch(s.victim.sivc);
+	scene_close(&s);
+	return true;
+}
+
+static void nothing(struct scene *s)
+{
+	(void)s;
+}
+
+/* The friend begins to change its page when the message is out, and has not read it yet. */
+static void begin_to_change(void *data, enum fake_call call, uint16_t domid)
+{
+	struct scene *s = data;
+
+	if (call != FAKE_NOTIFY || domid != VICTIM)
+		return;
+	fake.before = NULL;
+	page_revoke_begin(&receiver_find(s->friend.ep, VICTIM)->owner);
+}
+
+static bool refused_twice_while_in_doubt(void)
+{
+	const struct iovec one = {bytes, 1};
+	struct sends sends = {.then = nothing};
+	struct scene s;
+
+	scene_open(&s);
+	sends.scene = &s;
+	CHECK_IS(receive(&s.friend, SIVC_ANY, NULL, 0), -EAGAIN); /* it asks for a signal */
+	fake.before = begin_to_change;
+	fake.before_data = &s;
+	CHECK(start(&sends, &one));
+	receiver_find(s.friend.ep, VICTIM)->owner.seq--; /* it goes on with what it has begun */
+	for (int i = 0; i < 2; i++) {
+		CHECK_IS(sivc_refuse(s.friend.ep, VICTIM), 0);
+		CHECK_IS(sivc_permit(s.friend.ep, VICTIM), 0);
+		sivc_writable(s.victim.ep, FRIEND, 1); /* others poll */
+	}
+	house_run(&s.victim);
+	CHECK_IS(receive(&s.friend, VICTIM, NULL, 0), 1);
+	CHECK_IS(sends.done, 1);
+	CHECK_IS(sends.r, 0);
+	scene_close(&s);
+	return true;
+}
+
 int main(void)
 {
 	holds("a ring that is polled has its turn, though another has always something",
@@ -254,5 +412,11 @@ int main(void)
 	holds("a message behind many unfinished ones is readable after a refusal",
 		unfinished_messages_before_a_refusal);
 	holds("also if its sender has signalled for nothing since", paused_after_a_refusal);
+	holds("whom somebody has open is known, also if a callback has opened or closed it",
+		opened_and_closed_in_done);
+	holds("senders that always have another message get some turns, and then others do",
+		senders_that_never_end);
+	holds("a message that went is known to have, though its sender was refused twice since",
+		refused_twice_while_in_doubt);
 	return done_testing();
 }
