@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -381,7 +380,7 @@ void inbound_free(struct inbound *in)
 
 /* Reading. */
 
-/* What one turn may take of pieces. */
+/* What one turn may take of pieces out of the ring. */
 struct budget {
 	unsigned int pieces;
 	uint32_t bytes;
@@ -400,16 +399,17 @@ static bool spent(struct budget *budget, uint32_t bytes)
 static int take_piece(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame,
 	struct budget *budget)
 {
+	bool live = rx == &in->rx; /* else it was revoked: what is in it ends */
 	int r;
 
-	if (in->assembly.abandoned >= IDLE_EVENTS_MAX || channel_paused(&in->channel) ||
-		spent(budget, frame->length))
+	if (live && (in->assembly.abandoned >= IDLE_EVENTS_MAX || channel_paused(&in->channel) ||
+			    spent(budget, frame->length)))
 		return -EAGAIN;
 	r = assembly_add(in, frame);
 	if (r < 0)
 		return r;
 	ring_rx_advance(rx, frame->next);
-	if (rx == &in->rx)
+	if (live)
 		release(in);
 	if (!(frame->flags & SIVC_FRAME_FIRST))
 		channel_progress(&in->channel); /* a long message goes on */
@@ -449,9 +449,7 @@ static int advance_in_rings(struct inbound *in)
 	int r = -EAGAIN;
 
 	while (r == -EAGAIN && (ring = TAILQ_FIRST(&in->rings)) != NULL) {
-		struct budget budget = {.pieces = UINT_MAX, .bytes = UINT32_MAX};
-
-		r = advance(in, &ring->rx, &budget);
+		r = advance(in, &ring->rx, NULL);
 		assembly_forgive(&in->assembly);
 		if (r == -EPROTO) {
 			log_breach(in, "the rest of a ring that it had before is dropped");

@@ -120,6 +120,8 @@ int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
 	struct inbound *in;
 	int r = get(ep, domid, &in);
 
+	if (r == 0 && in->permission != INBOUND_REFUSED)
+		return 0; /* it notices nothing, and keeps its turn */
 	if (r == 0)
 		r = inbound_permit(in);
 	if (r == 0)
@@ -152,11 +154,14 @@ void receiver_forget(struct inbound *in)
 	inbound_free(in);
 }
 
-/* Events. */
+/* Those who are not ready: polled, or asleep until their event. */
 
-static void look_for_events(struct receiver *receiver)
+static void look_for_others(struct sivc_endpoint *ep)
 {
+	struct receiver *receiver = &ep->receiver;
+
 	receiver->taken = 0;
+	spin_look(&ep->sivc->spin);
 	while (receiver->asleep > 0 && receiver->events &&
 		hv_events_dispatch(receiver->events) == SIVC_HV_BATCH)
 		;
@@ -187,7 +192,7 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 static bool goes_to_the_end(struct inbound *in, int r)
 {
 	if (r == -ENOMEM) {
-		look_for_events(&in->ep->receiver); /* others may have something */
+		look_for_others(in->ep); /* others may have something */
 		turn_set(in, INBOUND_READY);
 		return true;
 	}
@@ -222,6 +227,7 @@ static int next_turn(
 			poor = in;
 		if (!goes_to_the_end(in, r))
 			continue;
+		ep->receiver.taken++;
 		if (++turns == TURNS_MAX)
 			break;
 		next = next ? next : TAILQ_FIRST(&ep->receiver.ready);
@@ -235,14 +241,17 @@ static int next_turn(
 /* The same for a caller who takes what there is, from anybody. */
 static int next_message(struct sivc_endpoint *ep, struct sivc_message *message)
 {
-	struct inbound *in;
+	struct inbound *in, *first = NULL;
 	int r;
 
 	if (ep->receiver.taken >= TURNS_MAX)
-		look_for_events(&ep->receiver);
-	r = next_turn(ep, false, &in, message);
-	if (r == -EPROTO) /* that is for those who wait for it */
-		serve_later(ep, r);
+		look_for_others(ep);
+	while ((r = next_turn(ep, false, &in, message)) == -EPROTO && in != first) {
+		serve_later(ep, r); /* that is for those who wait for it */
+		look_for_others(ep);
+		first = first ? first : in;
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	}
 	return r == -EPROTO ? -EAGAIN : r;
 }
 
@@ -276,8 +285,7 @@ int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 
 	if (r != -EAGAIN || from != SIVC_ANY || !TAILQ_EMPTY(&receiver->ready))
 		return r;
-	spin_look(&ep->sivc->spin);
-	look_for_events(receiver);
+	look_for_others(ep);
 	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
 }
 
@@ -311,7 +319,7 @@ uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 	struct inbound *in, *after;
 	uint64_t bytes = 0;
 
-	look_for_events(&ep->receiver);
+	look_for_others(ep);
 	if (sivc_peek(ep, from, &message) < 0)
 		message.length = 0;
 	if (next)
@@ -369,7 +377,7 @@ static void serve(struct sivc_endpoint *ep)
 	loop_task_cancel(&ep->sivc->loop, &receiver->serve);
 	for (int turns = 0; receiver->waiting > 0 && turns < TURNS_MAX; turns++) {
 		if (receiver->taken >= TURNS_MAX)
-			look_for_events(receiver);
+			look_for_others(ep);
 		r = next_turn(ep, TAILQ_EMPTY(&receiver->waiters), &in, &message);
 		if (r != 0 && r != -EPROTO)
 			return;

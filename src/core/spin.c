@@ -135,6 +135,7 @@ static int look_until(struct spin *spin, uint64_t end)
 
 	do {
 		sched_yield(); /* who is to give us work may need this very processor */
+		spin_look(spin);
 		r = loop_run(spin->loop, 0);
 		if (r == 0)
 			r = look_and_do(spin);
