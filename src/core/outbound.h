@@ -2,11 +2,10 @@
 /*
  * outbound.h: what one other domain, R, lets one endpoint of ours send.
  *
- * R publishes, we map: its node in the store names its page, its page describes its ring.  `state`
- * is how far we have come, and what a send fails with.  set_state() alone changes it, from
- * outbound_update(), which runs before each send: it reads the node if the watch has fired, and the
- * page if its seq has changed, which is one load.  R's page is R's word: what it says is copied and
- * checked, and its worst effect is that we cannot send to R.
+ * R's node in the store names R's page, which describes R's ring.  `state` is how far we have come,
+ * and what a send fails with.  set_state() alone changes it, from outbound_update(), which runs
+ * before each send: it reads the node if the watch has fired, and the page if its seq has changed.
+ * What the page says is copied and checked; at worst we cannot send to R.
  */
 #ifndef SIVC_OUTBOUND_H
 #define SIVC_OUTBOUND_H
@@ -45,11 +44,11 @@ struct sivc_sending {
 	bool nowait; /* do not begin what cannot end without waiting */
 
 	/* outbound.c */
-	size_t sent;   /* whole messages; of the last batch only if that is not in doubt */
-	size_t offset; /* bytes of the next one that are in the ring */
-	bool in_doubt; /* the page changed when the last batch was published */
-	struct batch { /* what was published last */
-		size_t first;        /* message */
+	size_t sent;          /* whole messages; of the last batch only if that is not in doubt */
+	size_t offset;        /* bytes of the next one that are in the ring */
+	bool in_doubt;        /* the page changed when the last batch was published */
+	struct batch {        /* what was published last */
+		size_t first; /* message */
 		uint32_t start, end; /* where it lies */
 		uint32_t ring_size;
 		uint64_t ring_nonce;
@@ -88,7 +87,7 @@ struct outbound {
 	struct loop_timer settle; /* OUTBOUND_UNSETTLED: look again */
 	struct channel channel;
 	struct ring_tx tx;
-	struct ring_end { /* of the ring that was linked last: what R took of it */
+	struct ring_end {       /* of the ring that was linked last: what R took of it */
 		uint64_t nonce; /* 0: it has not said */
 		uint32_t final;
 	} last;
