@@ -173,8 +173,8 @@ void sivc_peer_close(struct sivc_endpoint *endpoint, uint16_t domid);
  * A message that is longer than the receiver's ring less 8 bytes goes through it in pieces, which
  * takes the receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
  *
- * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's length,
- * which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.
+ * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's
+ * length, which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.
  */
 #define SIVC_NOWAIT 1
 
@@ -247,8 +247,8 @@ typedef void sivc_ready_fn(void *data);
 
 int sivc_wait_receive(struct sivc_endpoint *endpoint, int from, sivc_receive_fn *fn, void *data,
 	struct sivc_waiter **waiter);
-int sivc_wait_send(struct sivc_endpoint *endpoint, uint16_t domid, size_t length,
-	sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter);
+int sivc_wait_send(struct sivc_endpoint *endpoint, uint16_t domid, size_t length, sivc_ready_fn *fn,
+	void *data, struct sivc_waiter **waiter);
 void sivc_wait_cancel(struct sivc_waiter *waiter); /* NULL is fine */
 
 /*

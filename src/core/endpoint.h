@@ -46,7 +46,7 @@ struct sender {
 	struct outbound *outbounds; /* hash by domid */
 	struct outbound *last;      /* that was asked for last, or NULL */
 	unsigned int idle;          /* outbounds that are not opened */
-	unsigned int waiting;       /* outbounds with a line */
+	unsigned int waiting;       /* outbounds at which something waits */
 };
 
 /* permissions.c */

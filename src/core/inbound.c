@@ -199,8 +199,8 @@ static void close_channel(struct inbound *in)
 static void log_breach(const struct inbound *in, const char *consequence)
 {
 	in->ep->counters.breaches++;
-	report(in->ep->sivc, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s", in->domid,
-		in->ep->name, consequence);
+	report(in->ep->sivc, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s",
+		in->domid, in->ep->name, consequence);
 }
 
 /* What P did cannot be undone and not be trusted: its ring is closed and never looked at again. */

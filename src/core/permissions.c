@@ -239,14 +239,14 @@ static void on_names_timer(struct loop_timer *timer)
 	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
 }
 
-/* The pause grows with the cost of the last look, so names take a part of a processor at most. */
+/* The pause grows with the cost of the last look: names take a fifth of a processor at most. */
 static void on_names(void *data)
 {
 	struct sivc_endpoint *ep = data;
 	uint64_t pause = NAMES_PAUSE_MS * NSEC_PER_MSEC;
 
 	if (ep->permissions.timer.due == 0)
-		enforce_after(ep, pause + TURNS_MAX * ep->permissions.cost);
+		enforce_after(ep, pause + 4 * ep->permissions.cost);
 }
 
 void permissions_suspend(struct sivc_endpoint *ep)

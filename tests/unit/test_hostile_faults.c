@@ -91,8 +91,7 @@ static int start_large(struct life *life)
 	int r;
 
 	life->message = (struct iovec){life->large, sizeof(life->large)};
-	life->sending =
-		(struct sending){.messages = &life->message, .count = 1, .done = on_done};
+	life->sending = (struct sending){.messages = &life->message, .count = 1, .done = on_done};
 	life->done = 1;
 	r = send_start(life->b.ep, VICTIM, &life->sending);
 	return r == -EINPROGRESS ? 0 : r;
@@ -782,7 +781,7 @@ static bool peer_never_unmaps(void)
 	/* Ten mappings of the attacker are kept by the hypervisor, which is here as well. */
 	CHECK(after.uordblks <= before.uordblks + 16384);
 	CHECK_IS(s.victim.ep->counters.rings_revoked, 1010); /* in stats, */
-	CHECK_IS(s.victim.warnings, 1);             /* and once in the log */
+	CHECK_IS(s.victim.warnings, 1);                      /* and once in the log */
 	scene_close(&s);
 	return true;
 }

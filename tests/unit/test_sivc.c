@@ -401,7 +401,7 @@ static void names_change(struct world *w)
 	struct pollfd fd = {sivc_fd(w->a), POLLIN, 0};
 
 	sivc_close(domain_open(w->dir, 3, "carol"));
-	while (poll(&fd, 1, 100) == 1)
+	while (poll(&fd, 1, 300) == 1) /* longer than any pause between two looks at names */
 		sivc_dispatch(w->a);
 }
 
@@ -521,7 +521,8 @@ static void test_waiters(void)
 		step(&w);
 	ok(own.calls == 1 && any.calls == 1, "who does not take a message leaves it to the next");
 	wait_receive(w.ea, SIVC_ANY, &any.waiter);
-	is(any.calls, 1, "one who comes when there is a message is not called from within the call");
+	is(any.calls, 1,
+		"one who comes when there is a message is not called from within the call");
 	sivc_dispatch(w.a);
 	is(any.calls, 2, "but when the loop runs next");
 	ok(got(w.ea, SIVC_ANY, "x"), "the message is still there");
