@@ -46,9 +46,9 @@ struct acl_error {
 	const char *why;
 };
 
-/* On failure the acl is half changed.  -EINVAL: *error says where and why.  -ENOMEM */
+/* Adds the rules.  On failure the acl is half changed.  -EINVAL: *error says where and why. */
 int acl_parse(struct acl *acl, const char *text, size_t length, struct acl_error *error);
-/* *text is for the caller to free(); returns its length or -ENOMEM. */
+/* Returns the length of *text, which the caller frees.  -ENOMEM */
 ssize_t acl_format(const struct acl *acl, char **text);
 
 /* The rule with this name, or number; NULL: none. */

@@ -7,7 +7,7 @@
 
 #include "core.h"
 
-/* Takes a handle of the hypervisor over. */
+/* `hv` is its own from now on. */
 int connection_take(struct sivc *sivc, struct hv *hv);
 void connection_close(struct sivc *sivc);
 

@@ -37,7 +37,7 @@
 LIST_HEAD(endpoints, sivc_endpoint);
 
 struct sivc {
-	/* sivc.c, at the beginning. */
+	/* sivc.c */
 	struct hv_config config; /* its strings are ours */
 	uint32_t ring;           /* bytes */
 	uint32_t max_msg;        /* bytes */
@@ -46,7 +46,7 @@ struct sivc {
 
 	/* connection.c, restore.c */
 	struct hv *hv;
-	struct loop_fd *hv_handle; /* the store's descriptor; NULL: until restore.c is done */
+	struct loop_fd *hv_handle; /* of the store; NULL: until restore.c is done */
 	bool lost;                 /* this domain was restored: what hv has is gone */
 	struct loop_task restore;
 	struct loop_timer restore_again;

@@ -25,10 +25,10 @@ struct sivc_waiter {
 
 TAILQ_HEAD(waiters, sivc_waiter);
 
-/* receiver.c: see receiver.h. */
+/* receiver.c */
 struct receiver {
 	struct hv_events *events;    /* NULL: suspended */
-	struct loop_fd *handle;      /* NULL: nobody waits here, and nobody can wake us */
+	struct loop_fd *handle;      /* NULL: no event can wake us */
 	struct inbound *inbounds;    /* hash by domid */
 	TAILQ_HEAD(, inbound) ready; /* may have a message, in order of their turns */
 	unsigned int asleep;         /* armed inbounds */
@@ -39,10 +39,10 @@ struct receiver {
 	struct loop_timer serve_again;
 };
 
-/* sender.c: see sender.h. */
+/* sender.c */
 struct sender {
 	struct hv_events *events;   /* NULL: suspended */
-	struct loop_fd *handle;     /* NULL: nobody waits to send */
+	struct loop_fd *handle;     /* the same */
 	struct outbound *outbounds; /* hash by domid */
 	struct outbound *last;      /* that was asked for last, or NULL */
 	unsigned int idle;          /* outbounds that are not opened */
@@ -66,7 +66,7 @@ struct sivc_endpoint {
 	struct receiver receiver;
 	struct sender sender;
 
-	/* Since it was opened.  Written where it is counted. */
+	/* Written where it is counted. */
 	struct endpoint_counters {
 		uint64_t receive_wakeups;
 		uint64_t send_wakeups;

@@ -110,7 +110,7 @@ void loop_watch(struct loop *loop)
 	timers_arm(loop);
 }
 
-/* Those that are queued now; what they queue is for the next round. */
+/* What they queue is for the next round. */
 int loop_run_tasks(struct loop *loop)
 {
 	struct loop_task *task;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page.c: the access control table's page.  sivc/wire.h has the order of things.
+ * page.c: the access control table's page.
  *
  * The owner of a page that we read may write anything at any time.  So reading is bounded
  * (PAGE_TRIES), and what was read is checked before it is used.

@@ -31,10 +31,8 @@ struct page_permission {
 
 void page_init(struct page_owner *owner, void *memory, uint64_t nonce);
 void page_permit(struct page_owner *owner, const struct page_permission *permission);
-/*
- * To refuse takes two steps, with the last look at the ring between them.  After the first, a
- * sender that publishes sees that it has to look here; the second tells it what arrived.
- */
+/* Around the last look at a ring.  After the first, a sender that publishes sees that it has to
+ * look here; the second tells it what arrived. */
 void page_revoke_begin(struct page_owner *owner);
 void page_revoke_end(
 	struct page_owner *owner, enum sivc_verdict verdict, uint64_t ring_nonce, uint32_t final);

@@ -15,7 +15,7 @@
 #include "sender.h"
 #include "tuning.h"
 
-/* A domain with a name, and what rules about its names say. */
+/* What rules about a domain's names say. */
 struct named {
 	uint16_t domid;
 	bool refused;
@@ -360,7 +360,6 @@ void permissions_deinit(struct sivc_endpoint *ep)
 
 /* The public functions. */
 
-/* Adds the written rules to the table, or replaces it. */
 static int merge(
 	const struct sivc_endpoint *ep, const struct acl *written, bool replace, struct acl *merged)
 {
@@ -438,7 +437,7 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 
 	if (in)
 		return in->permission != INBOUND_REFUSED;
-	/* Never seen: `allow *` counts, unless its name is refused. */
+	/* Never seen: under `allow *` it would be. */
 	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
 	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
 }

@@ -17,17 +17,17 @@
 #include "endpoint.h"
 
 void receiver_init(struct receiver *receiver);
-void receiver_deinit(struct sivc_endpoint *ep); /* those who wait are let go */
-/* Around a change of the hypervisor's handles: what senders had finished is kept. */
+void receiver_deinit(struct sivc_endpoint *ep); /* drops the waiters */
+/* Around a change of the hypervisor's handles.  What senders had finished stays. */
 int receiver_resume(struct sivc_endpoint *ep);
 void receiver_suspend(struct sivc_endpoint *ep);
 
-/* As sivc_peek, for a caller who waits if there is nothing, and need not ask the hypervisor. */
+/* As sivc_peek, but events are not looked at: the caller waits if there is nothing. */
 int receiver_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message);
 void receiver_wait_cancel(struct sivc_waiter *waiter);
 
 struct inbound *receiver_find(const struct sivc_endpoint *ep, uint16_t domid);
-/* -ENOSPC: what it takes to permit this domain is lacking; the log says what. */
+/* -ENOSPC: something is lacking; the log says what. */
 int receiver_permit(struct sivc_endpoint *ep, uint16_t domid);
 void receiver_refuse(struct inbound *in);
 void receiver_forget(struct inbound *in);

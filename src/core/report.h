@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * report.h: what peers can cause in the log: so many lines a minute for all of them together, and
- * then how many were left out.
- */
+/* report.h: what peers can cause in the log: so many lines a minute, for all of them together. */
 #ifndef SIVC_REPORT_H
 #define SIVC_REPORT_H
 

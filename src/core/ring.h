@@ -50,8 +50,7 @@ int ring_tx_room(struct ring_tx *tx, uint32_t enough, uint32_t *room);
 void ring_tx_put(struct ring_tx *tx, uint32_t flags, const void *bytes, uint32_t length);
 /* Publishes what was put.  True: signal the receiver.  A full barrier. */
 bool ring_tx_publish(struct ring_tx *tx);
-/* Asks for a signal when `need` bytes are free, or more if those are few.  *sleep = false: they are
- * free now.  -EPROTO */
+/* Asks for a signal at `need` free bytes, or more.  *sleep = false: they are free.  -EPROTO */
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep);
 
 /* The receiver's end. */
@@ -81,8 +80,7 @@ void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_
 void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy);
 /* Reads the sender's index.  -EPROTO */
 int ring_rx_look(struct ring_rx *rx);
-/* The frame at index `at`: cons, or another frame's `next`.  -EAGAIN: the last look saw none there.
- * -EPROTO */
+/* The frame at `at`: cons, or a frame's `next`.  -EAGAIN: the last look saw none.  -EPROTO */
 int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame);
 /* Everything before `next` was read. */
 static inline void ring_rx_advance(struct ring_rx *rx, uint32_t next)

@@ -12,11 +12,11 @@
 
 #include "endpoint.h"
 
-/* Outbounds that nobody has open: so many are kept, for those who send without opening. */
+/* So many outbounds that are not open stay, for sends without sivc_peer_open. */
 #define SENDER_IDLE_MAX 64
 
-void sender_deinit(struct sivc_endpoint *ep); /* those who wait are let go */
-/* Around a change of the hypervisor's handles.  Those who wait go on waiting. */
+void sender_deinit(struct sivc_endpoint *ep); /* drops what waits */
+/* Around a change of the hypervisor's handles.  What waits goes on waiting. */
 void sender_suspend(struct sivc_endpoint *ep);
 int sender_resume(struct sivc_endpoint *ep);
 

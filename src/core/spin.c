@@ -117,7 +117,6 @@ static void relax(void)
 	}
 }
 
-/* Without a system call. */
 static int look_and_do(struct spin *spin)
 {
 	for (int i = 0; i < TURNS_MAX; i++) {

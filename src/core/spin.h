@@ -7,7 +7,7 @@
  *
  * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
  * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
- * than the longest spin, and doubled when it was not (as KVM does before it halts a processor).
+ * than the longest spin, and doubled when it was not.
  */
 #ifndef SIVC_SPIN_H
 #define SIVC_SPIN_H
@@ -34,7 +34,7 @@ void spin_forget(struct spin *spin, struct channel *channel); /* not polled is f
 
 /* Looks at each polled channel.  True: one had something, and is ready. */
 bool spin_look(struct spin *spin);
-/* Arms each.  True: one had something, and is ready. */
+/* Arms each.  True: the same. */
 bool spin_arm(struct spin *spin);
 
 /* As loop_run, but spins first. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stats.c: an endpoint's counters, in the text format that Prometheus reads. */
+/* stats.c: an endpoint's counters, in Prometheus' text format. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

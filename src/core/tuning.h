@@ -28,8 +28,7 @@
 /* ms from then on for each one more: 100 wake-ups a second. */
 #define IDLE_EVENT_MS 10
 
-/* Turns in a row in which nothing could be sent: an honest peer's user makes a system call for
- * each. */
+/* Turns in a row without a message sent: an honest peer's user makes a system call for each. */
 #define FRUITLESS_MAX 100
 
 /*
@@ -61,7 +60,7 @@
 /* Reads in a row before that counts: `ls -l` of some endpoints. */
 #define NAME_READS 16
 
-/* Parts of a ring, measured with 1 KB and 512 KiB messages through 64 KiB. */
+/* Parts of a ring; measured with 1 KB and 512 KiB messages. */
 
 /* Room is given back in this part of the ring, or when it is empty. */
 #define RELEASE_PART 8
