@@ -88,7 +88,7 @@ struct inbound {
 	enum {
 		INBOUND_UNKNOWN,
 		INBOUND_KNOWN, /* a rule has its name, or it was there */
-		INBOUND_ENDED, /* it was KNOWN, and has gone: to be forgotten, once all is read */
+		INBOUND_ENDED, /* it was, and has gone: forgotten when all is read */
 	} domain;
 
 	struct inbound_counters {

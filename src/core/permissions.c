@@ -15,12 +15,8 @@
 #include "sender.h"
 #include "tuning.h"
 
-<<<<<<< HEAD
-	/* What rules about a domain's names say. */
-=======
-	/* A domain whose name a rule has, and what such rules say. */
->>>>>>> core
-	struct named {
+/* A domain whose name a rule has, and what such rules say. */
+struct named {
 	uint16_t domid;
 	bool refused;
 	bool allowed;
@@ -65,7 +61,7 @@ static void named_settle(struct snapshot *snapshot)
 	snapshot->named_count = last + 1;
 }
 
-/* The names that rules have, in the order of the rules.  The array is for the caller to free(). */
+/* The names in rules, in the order of the rules: an array for the caller to free(). */
 static int rule_names(const struct acl *acl, const char *const **result)
 {
 	const char **names = calloc(acl->count > 0 ? acl->count : 1, sizeof(*names));
@@ -80,7 +76,7 @@ static int rule_names(const struct acl *acl, const char *const **result)
 	return n;
 }
 
-/* Who has them now: domids[i], or HV_NO_DOMAIN, for the caller to free(). */
+/* The domain of each, or HV_NO_DOMAIN, for the caller to free(). */
 static int look_up(struct sivc_endpoint *ep, const struct acl *acl, uint16_t **result)
 {
 	const char *const *names;
@@ -181,7 +177,7 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 	return false;
 }
 
-/* A domain that had a name and has none has ended.  Its page and node would stay for ever. */
+/* The page and node of a domain that has ended would stay for ever. */
 static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	struct inbound *in, *next;
@@ -280,7 +276,7 @@ static void on_names_timer(struct loop_timer *timer)
 	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
 }
 
-/* The pause grows with the cost of the last look: names take a fifth of a processor at most. */
+/* The pause grows with the cost of the last look: at most a fifth of a processor. */
 static void on_names(void *data)
 {
 	struct sivc_endpoint *ep = data;
@@ -359,12 +355,8 @@ static void forgive(
 static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
 	struct snapshot snapshot;
-<<<<<<< HEAD
-	int r = ep->receiver.events ? follow_names(ep, acl) : -EAGAIN; /* until restore.c is done */
-=======
 	struct hv_watch *watch = NULL;
 	int r = ep->receiver.events ? watch_names(ep, acl, &watch) : -EAGAIN; /* restore.c */
->>>>>>> core
 
 	if (r == 0)
 		r = snapshot_take(ep, acl, &snapshot);
