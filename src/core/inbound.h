@@ -3,16 +3,14 @@
  * inbound.h: what one other domain, P, has for one endpoint of ours.
  *
  * We own its page of the table and, while it is permitted, a channel.  Messages are read in place.
- * Before what is in the ring come `unread` messages, which were taken out of it: pieces that were
- * put together, and what a reader gave back; and before those in the ring, rings that were
- * revoked with messages in them, copied out of the sender's reach.
+ * Before what is in the ring come `unread` messages, which were put together from pieces or given
+ * back by a reader, and then `rings` that were revoked, copied out of P's reach.
  *
- * P is the adversary.  What it can make us hold is a ring, UNREAD_RINGS_MAX revoked rings by being
- * refused and permitted, and one message that is being put together (max_msg).  Signals without
- * data, and messages that are begun and never end, make it wait.  A breach closes the ring until
- * the domain is permitted anew.
+ * P is the adversary.  It can make us hold a ring, UNREAD_RINGS_MAX revoked rings, and one message
+ * in pieces (max_msg).  Signals without data, and messages that never end, make P wait.  A breach
+ * closes the ring until P is permitted anew.
  *
- * Nothing here calls upward: what changes for its readers, receiver.c asks.
+ * Nothing here calls upward: receiver.c asks.
  */
 #ifndef SIVC_INBOUND_H
 #define SIVC_INBOUND_H
@@ -45,20 +43,20 @@ struct assembly {
 	struct unread *message; /* NULL: none */
 	uint32_t capacity;      /* bytes */
 	uint32_t turns;         /* that went into it */
-	unsigned int abandoned; /* messages in a row that were begun and not ended */
+	unsigned int abandoned; /* in a row: begun and not ended */
 	uint32_t wasted;        /* turns that went into those */
 };
 
 enum inbound_permission {
 	INBOUND_REFUSED,
 	INBOUND_PERMITTED, /* it has a channel */
-	INBOUND_BREACHED,  /* it was permitted, broke the protocol, and has none any more */
+	INBOUND_BREACHED,  /* it broke the protocol, and has none any more */
 };
 
 enum inbound_turn {
-	INBOUND_IDLE,   /* nothing here; if it has a channel, that is armed */
-	INBOUND_READY,  /* may have a message: in the receiver's queue */
-	INBOUND_POLLED, /* nothing here a moment ago; its channel is polled */
+	INBOUND_IDLE,   /* nothing here; its channel is armed */
+	INBOUND_READY,  /* in the receiver's queue: may have a message */
+	INBOUND_POLLED, /* its channel is polled */
 };
 
 struct inbound {
@@ -66,7 +64,7 @@ struct inbound {
 	uint16_t domid;
 	UT_hash_handle hh;
 
-	/* inbound.c: the page, from the first permission until the endpoint is closed. */
+	/* inbound.c: the page, from the first permission on. */
 	struct page_owner owner; /* .page == NULL: none */
 	uint32_t page_ref;
 	enum inbound_permission permission;
@@ -82,7 +80,7 @@ struct inbound {
 
 	/* receiver.c: its turn. */
 	enum inbound_turn turn;
-	bool asleep; /* counted in the receiver: only an event says that it has something */
+	bool asleep; /* armed: counted in the receiver */
 	TAILQ_ENTRY(inbound) link;
 	struct waiters waiters; /* for a message from this domain */
 
@@ -90,7 +88,7 @@ struct inbound {
 	enum {
 		INBOUND_UNKNOWN,
 		INBOUND_KNOWN, /* a rule has its name, or it was there */
-		INBOUND_ENDED, /* it was KNOWN, and has gone: to be forgotten, once all is read */
+		INBOUND_ENDED, /* it was, and has gone: forgotten when all is read */
 	} domain;
 
 	struct inbound_counters {
@@ -104,18 +102,16 @@ int inbound_new(struct sivc_endpoint *ep, uint16_t domid, const struct channel_o
 	struct inbound **in);
 void inbound_free(struct inbound *in); /* tells P that the endpoint is closed */
 
-/*
- * 0 if it is permitted already, even if it has broken the protocol since.  -ENOSPC: grants, event
- * channels or the store's nodes are used up; or UNREAD_RINGS_MAX of its rings wait for a reader.
- */
+/* 0 also if it has broken the protocol since.  -ENOSPC: grants, event channels or nodes are used
+ * up, or UNREAD_RINGS_MAX of its rings wait for a reader. */
 int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in); /* what it has sent stays readable */
-/* Before the hypervisor's handles are closed: the same, and its page goes, too. */
+/* The same, and its page goes, too. */
 void inbound_suspend(struct inbound *in);
-/* Its domain has ended, and left nothing for anybody: its page and node can go. */
+/* Its domain has ended, and left nothing for us. */
 bool inbound_forgettable(const struct inbound *in);
 
-/* The next message, in place.  -EAGAIN: none; -EPROTO: none, and P broke the protocol. */
+/* The next message, in place.  -EAGAIN, -EPROTO: none. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
 void inbound_consume(struct inbound *in);
 int inbound_putback(struct inbound *in, const void *data, uint32_t length);
@@ -124,11 +120,11 @@ uint64_t inbound_queued(struct inbound *in);
 /* Bytes of memory that wait, frames' headers included.  Looks at none. */
 uint64_t inbound_queued_memory(const struct inbound *in);
 
-/* There is nothing new since the last look.  A breach is something. */
+/* Nothing new since the last look.  A breach is something. */
 bool inbound_empty(struct inbound *in);
-/* Asks P to signal.  False: it is not empty (any more). */
+/* Asks for a signal.  False: it is not empty. */
 bool inbound_arm(struct inbound *in);
-/* In the middle of a message, of which every turn has brought a fair piece: poll for the rest. */
+/* In a message of which each turn brings a fair piece. */
 bool inbound_flows(const struct inbound *in);
 
 #endif

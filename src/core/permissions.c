@@ -18,15 +18,15 @@
 /* A domain whose name a rule has, and what such rules say. */
 struct named {
 	uint16_t domid;
-	bool refused; /* by one of them */
-	bool allowed; /* by one of them */
+	bool refused;
+	bool allowed;
 };
 
-/* Who has which name now, as far as the acl asks. */
+/* Names and domains of now, as far as the acl asks. */
 struct snapshot {
 	struct named *named; /* by domid */
 	size_t named_count;
-	uint16_t *domids; /* domains that `*` is about */
+	uint16_t *domids; /* known ones, for `*` */
 	size_t domid_count;
 };
 
@@ -43,7 +43,7 @@ static int named_compare(const void *a, const void *b)
 	return (int)first->domid - (int)second->domid;
 }
 
-/* One for each domain, however many names it has. */
+/* One for each domain. */
 static void named_settle(struct snapshot *snapshot)
 {
 	struct named *named = snapshot->named;
@@ -61,7 +61,7 @@ static void named_settle(struct snapshot *snapshot)
 	snapshot->named_count = last + 1;
 }
 
-/* The names that rules have, in the order of the rules.  The array is for the caller to free(). */
+/* The names in rules, in the order of the rules: an array for the caller to free(). */
 static int rule_names(const struct acl *acl, const char *const **result)
 {
 	const char **names = calloc(acl->count > 0 ? acl->count : 1, sizeof(*names));
@@ -76,7 +76,7 @@ static int rule_names(const struct acl *acl, const char *const **result)
 	return n;
 }
 
-/* Who has them now: domids[i], or HV_NO_DOMAIN, for the caller to free(). */
+/* The domain of each, or HV_NO_DOMAIN, for the caller to free(). */
 static int look_up(struct sivc_endpoint *ep, const struct acl *acl, uint16_t **result)
 {
 	const char *const *names;
@@ -146,7 +146,7 @@ static const struct named *named_find(const struct snapshot *snapshot, uint16_t 
 	return bsearch(&key, snapshot->named, snapshot->named_count, sizeof(key), named_compare);
 }
 
-/* It is refused if one rule about it refuses it. */
+/* One rule that refuses it is enough. */
 static bool allows(const struct acl *acl, const struct snapshot *snapshot, uint16_t domid)
 {
 	const struct acl_rule *rule = acl_rule_for(acl, domid);
@@ -177,10 +177,7 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 	return false;
 }
 
-/*
- * A domain id that had a name and has none is of a domain that has ended.  It would cost a page and
- * a node for ever: ids are not used again before all have been.
- */
+/* The page and node of a domain that has ended would stay for ever. */
 static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	struct inbound *in, *next;
@@ -195,7 +192,7 @@ static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapsh
 	}
 }
 
-/* The first error is kept; one domain's error does not keep the others out. */
+/* The first error counts; it does not stop the others. */
 static void permit(
 	struct sivc_endpoint *ep, const struct snapshot *snapshot, uint16_t domid, int *error)
 {
@@ -205,7 +202,7 @@ static void permit(
 		*error = r;
 }
 
-/* Everybody whom a rule may mean. */
+/* Every domain that a rule may mean. */
 static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	const struct acl *acl = &ep->permissions.acl;
@@ -226,7 +223,7 @@ static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 	return error;
 }
 
-/* What a single domain lacks undoes nothing: -ENOSPC. */
+/* -ENOSPC: one domain lacks something, all others are done. */
 static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	int r;
@@ -246,7 +243,7 @@ static void enforce_after(struct sivc_endpoint *ep, uint64_t ns)
 	loop_timer_set(&ep->sivc->loop, &ep->permissions.timer, ns, on_names_timer);
 }
 
-/* Who has lost a name must not keep what it permitted: again and again, until it is done. */
+/* A domain that lost its name must not stay permitted. */
 static void enforce_later(struct sivc_endpoint *ep, int error)
 {
 	if (!ep->permissions.names_unknown)
@@ -279,7 +276,7 @@ static void on_names_timer(struct loop_timer *timer)
 	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
 }
 
-/* The pause grows with what the last look has cost: a fifth of a processor, and no more. */
+/* The pause grows with the cost of the last look: at most a fifth of a processor. */
 static void on_names(void *data)
 {
 	struct sivc_endpoint *ep = data;
@@ -314,7 +311,7 @@ static int watch_names(struct sivc_endpoint *ep, const struct acl *acl, struct h
 	return r;
 }
 
-/* A name in a rule must be known: now, or by the table already. */
+/* A name in a rule must be known now, or be in the table. */
 static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 {
 	const char *unknown = NULL;
@@ -339,8 +336,7 @@ static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 	return -ENOENT;
 }
 
-/* A domain that has broken the protocol gets another ring when it is allowed anew, by name or not.
- */
+/* A domain that broke the protocol gets another ring when it is allowed anew. */
 static void forgive(
 	struct sivc_endpoint *ep, const struct acl *written, const struct snapshot *snapshot)
 {
@@ -353,8 +349,8 @@ static void forgive(
 }
 
 /*
- * Takes the acl over, also when a domain lacks something (-ENOSPC); on any other error it changes
- * nothing.  `written` is those rules of it that somebody has just written.
+ * Takes the acl over, also if a domain lacks something (-ENOSPC).  Any other error changes nothing.
+ * `written`: those of its rules that are new.
  */
 static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
@@ -401,7 +397,6 @@ void permissions_deinit(struct sivc_endpoint *ep)
 
 /* The public functions. */
 
-/* The table with the written rules added to it, or instead of it. */
 static int merge(
 	const struct sivc_endpoint *ep, const struct acl *written, bool replace, struct acl *merged)
 {
@@ -479,7 +474,7 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 
 	if (in)
 		return in->permission != INBOUND_REFUSED;
-	/* One that was never seen would be, under `allow *`, unless its name is refused. */
+	/* Never seen: under `allow *` it would be. */
 	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
 	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
 }
@@ -489,7 +484,7 @@ int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)
 	bool known = sender_find(ep, domid) != NULL;
 	int r = sender_open(ep, domid);
 
-	/* A domain that was opened by number is one that `allow *` is about. */
+	/* `allow *` is about a domain that was opened by number. */
 	if (r == 0 && !known && ep->permissions.acl.everybody)
 		enforce(ep);
 	return r;
