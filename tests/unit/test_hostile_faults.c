@@ -21,6 +21,7 @@ struct life {
 	struct house a, b;
 	struct sending sending;
 	struct iovec message;
+	struct sivc_unread *unread;
 	char large[3 * RING], buffer[3 * RING];
 	int done; /* 1: not yet */
 };
@@ -91,8 +92,7 @@ static int start_large(struct life *life)
 	int r;
 
 	life->message = (struct iovec){life->large, sizeof(life->large)};
-	life->sending =
-		(struct sending){.messages = &life->message, .count = 1, .done = on_done};
+	life->sending = (struct sending){.messages = &life->message, .count = 1, .done = on_done};
 	life->done = 1;
 	r = send_start(life->b.ep, VICTIM, &life->sending);
 	return r == -EINPROGRESS ? 0 : r;
@@ -170,9 +170,27 @@ static int find_name(struct life *life)
 	return r < 0 ? r : domid == FRIEND ? 0 : -EBADMSG;
 }
 
+static int take(struct life *life)
+{
+	struct sivc_message message;
+	int r = sivc_peek(life->a.ep, SIVC_ANY, &message);
+
+	return r < 0 ? r : sivc_take(life->a.ep, &message, &life->unread);
+}
+
+/* With no memory at all. */
 static int put_back(struct life *life)
 {
-	return sivc_putback(life->a.ep, FRIEND, "small", 5);
+	unsigned long fails = memory_fails;
+	bool failed = memory_failed, asked;
+
+	memory_fails = 1;
+	memory_failed = false;
+	sivc_putback(life->unread);
+	asked = memory_failed;
+	memory_fails = fails;
+	memory_failed = failed;
+	return asked ? -EBADMSG : 0;
 }
 
 static const struct step {
@@ -190,7 +208,9 @@ static const struct step {
 	{"start a large message", start_large},
 	{"receive the large message", receive_large},
 	{"know that it went", is_done},
-	{"put back", put_back},
+	{"send again", send_small},
+	{"take it", take},
+	{"put it back", put_back},
 	{"receive what was put back", receive_small},
 	{"send before the refusal", send_small},
 	{"refuse", refuse},
@@ -782,7 +802,7 @@ static bool peer_never_unmaps(void)
 	/* Ten mappings of the attacker are kept by the hypervisor, which is here as well. */
 	CHECK(after.uordblks <= before.uordblks + 16384);
 	CHECK_IS(s.victim.ep->counters.rings_revoked, 1010); /* in stats, */
-	CHECK_IS(s.victim.warnings, 1);             /* and once in the log */
+	CHECK_IS(s.victim.warnings, 1);                      /* and once in the log */
 	scene_close(&s);
 	return true;
 }
