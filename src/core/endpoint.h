@@ -29,26 +29,26 @@ TAILQ_HEAD(waiters, sivc_waiter);
 
 /* receiver.c: see receiver.h. */
 struct receiver {
-	struct hv_events *events; /* NULL: suspended */
-	struct loop_fd *handle;   /* NULL: nobody waits here, and nobody can wake us */
-	struct inbound *inbounds; /* hash by domid */
+	struct hv_events *events;    /* NULL: suspended */
+	struct loop_fd *handle;      /* NULL: nobody waits here, and nobody can wake us */
+	struct inbound *inbounds;    /* hash by domid */
 	TAILQ_HEAD(, inbound) ready; /* may have a message; the first one's turn is next */
-	unsigned int asleep;      /* inbounds of which only an event says that they have something */
-	unsigned int taken;       /* messages since the last look at events */
-	struct waiters waiters;   /* for a message from anybody */
-	unsigned int waiting;     /* those, and those at the inbounds */
+	unsigned int asleep;    /* inbounds of which only an event says that they have something */
+	unsigned int taken;     /* messages since the last look at events */
+	struct waiters waiters; /* for a message from anybody */
+	unsigned int waiting;   /* those, and those at the inbounds */
 	struct loop_task serve;
 	struct loop_timer serve_again;
 };
 
 /* sender.c: see sender.h. */
 struct sender {
-	struct hv_events *events; /* NULL: suspended */
-	struct loop_fd *handle;   /* NULL: nobody waits to send */
+	struct hv_events *events;   /* NULL: suspended */
+	struct loop_fd *handle;     /* NULL: nobody waits to send */
 	struct outbound *outbounds; /* hash by domid */
-	struct outbound *last;    /* the one that was asked for last, or NULL */
-	unsigned int idle;        /* outbounds that nobody has opened */
-	unsigned int waiting;     /* outbounds at which somebody waits */
+	struct outbound *last;      /* the one that was asked for last, or NULL */
+	unsigned int idle;          /* outbounds that nobody has opened */
+	unsigned int waiting;       /* outbounds at which somebody waits */
 };
 
 /* permissions.c */

@@ -95,8 +95,8 @@ void loop_leave(struct loop *loop);
 void loop_dispose(
 	struct loop *loop, struct loop_object *object, void (*fn)(struct loop_object *object));
 
-/* Does the tasks, waits at most timeout_ms (-1: for ever) if there were none, and calls what is due.
- * Returns how much there was, or an error. */
+/* Does the tasks, waits at most timeout_ms (-1: for ever) if there were none, and calls what is
+ * due. Returns how much there was, or an error. */
 int loop_run(struct loop *loop, int timeout_ms);
 /* The tasks alone. */
 int loop_run_tasks(struct loop *loop);

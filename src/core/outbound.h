@@ -45,11 +45,11 @@ struct sivc_sending {
 	bool nowait; /* do not begin what cannot end without waiting */
 
 	/* outbound.c */
-	size_t sent;   /* whole messages; of the last batch only if that is not in doubt */
-	size_t offset; /* bytes of the next one that are in the ring */
-	bool in_doubt; /* the page changed when the last batch was published */
-	struct batch { /* what was published last */
-		size_t first;        /* message */
+	size_t sent;          /* whole messages; of the last batch only if that is not in doubt */
+	size_t offset;        /* bytes of the next one that are in the ring */
+	bool in_doubt;        /* the page changed when the last batch was published */
+	struct batch {        /* what was published last */
+		size_t first; /* message */
 		uint32_t start, end; /* where it lies */
 		uint32_t ring_size;
 		uint64_t ring_nonce;
@@ -88,7 +88,7 @@ struct outbound {
 	struct loop_timer settle; /* OUTBOUND_UNSETTLED: look again */
 	struct channel channel;
 	struct ring_tx tx;
-	struct ring_end { /* of the ring that was linked last: what R took of it */
+	struct ring_end {       /* of the ring that was linked last: what R took of it */
 		uint64_t nonce; /* 0: it has not said */
 		uint32_t final;
 	} last;

@@ -86,8 +86,7 @@ static int named_read(struct sivc_endpoint *ep, const struct acl *acl, struct sn
 	return 0;
 }
 
-static int snapshot_take(
-	struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
+static int snapshot_take(struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
 {
 	int r = 0;
 
@@ -243,14 +242,14 @@ static void on_names_timer(struct loop_timer *timer)
 	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
 }
 
-/* The pause grows with what the last look has cost: that is a part of a processor, and no more. */
+/* The pause grows with what the last look has cost: a fifth of a processor, and no more. */
 static void on_names(void *data)
 {
 	struct sivc_endpoint *ep = data;
 	uint64_t pause = NAMES_PAUSE_MS * NSEC_PER_MSEC;
 
 	if (ep->permissions.timer.due == 0)
-		enforce_after(ep, pause + TURNS_MAX * ep->permissions.cost);
+		enforce_after(ep, pause + 4 * ep->permissions.cost);
 }
 
 void permissions_suspend(struct sivc_endpoint *ep)

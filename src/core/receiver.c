@@ -166,8 +166,7 @@ static void look_for_events(struct receiver *receiver)
 
 static void on_serve_again(struct loop_timer *timer)
 {
-	struct sivc_endpoint *ep =
-		container_of(timer, struct sivc_endpoint, receiver.serve_again);
+	struct sivc_endpoint *ep = container_of(timer, struct sivc_endpoint, receiver.serve_again);
 
 	loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
@@ -178,19 +177,19 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 	if (ep->receiver.waiting == 0)
 		return;
 	if (r == -ENOMEM)
-		loop_timer_set(&ep->sivc->loop, &ep->receiver.serve_again,
-			RETRY_MS * NSEC_PER_MSEC, on_serve_again);
+		loop_timer_set(&ep->sivc->loop, &ep->receiver.serve_again, RETRY_MS * NSEC_PER_MSEC,
+			on_serve_again);
 	else
 		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
 
 /*
  * The first one that has something (`own`: of those that somebody waits for); those before it that
- * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait for it; -EAGAIN, -ENOMEM:
- * nobody has anything, or it cannot be put together now.
+ * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait
+ * for it; -EAGAIN, -ENOMEM: nobody has anything, or it cannot be put together now.
  */
-static int next_turn(struct sivc_endpoint *ep, bool own, struct inbound **result,
-	struct sivc_message *message)
+static int next_turn(
+	struct sivc_endpoint *ep, bool own, struct inbound **result, struct sivc_message *message)
 {
 	struct inbound *in, *next, *poor = NULL; /* no memory for the message of the first such */
 	int r, turns = 0;
@@ -292,8 +291,8 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 	took_turn(in);
 }
 
-int sivc_take(struct sivc_endpoint *ep, const struct sivc_message *message,
-	struct sivc_unread **unread)
+int sivc_take(
+	struct sivc_endpoint *ep, const struct sivc_message *message, struct sivc_unread **unread)
 {
 	struct inbound *in = receiver_find(ep, message->sender);
 	int r = in ? inbound_take(in, message, unread) : -EINVAL;

@@ -14,8 +14,8 @@ static void on_restore_again(struct loop_timer *timer);
 
 static void try_again(struct sivc *sivc)
 {
-	loop_timer_set(&sivc->loop, &sivc->restore_again, BACKOFF_MS * NSEC_PER_MSEC,
-		on_restore_again);
+	loop_timer_set(
+		&sivc->loop, &sivc->restore_again, BACKOFF_MS * NSEC_PER_MSEC, on_restore_again);
 }
 
 /* False: an endpoint lacks descriptors or memory.  It is suspended again. */

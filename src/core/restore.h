@@ -12,8 +12,8 @@
  * the receiver permits the new id; else their sends fail.
  *
  * What was mapped from another domain reads as zeros after a restore.  Nothing is done with it
- * before the new beginning, which is a task of the loop.  If something is lacking then, all of it is
- * done again after BACKOFF_MS; meanwhile an endpoint has no event channels, and waits.
+ * before the new beginning, which is a task of the loop.  If something is lacking then, all of it
+ * is done again after BACKOFF_MS; meanwhile an endpoint has no event channels, and waits.
  */
 #ifndef SIVC_RESTORE_H
 #define SIVC_RESTORE_H

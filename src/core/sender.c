@@ -138,7 +138,8 @@ static bool run(struct outbound *out)
 	return true;
 }
 
-/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or not.
+/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or
+ * not.
  */
 static void on_run(struct loop_task *task)
 {
