@@ -3,16 +3,14 @@
  * inbound.h: what one other domain, P, has for one endpoint of ours.
  *
  * We own its page of the table and, while it is permitted, a channel.  Messages are read in place.
- * Before what is in the ring come `unread` messages, which were taken out of it: pieces that were
- * put together, and what a reader gave back; and before those in the ring, rings that were
- * revoked with messages in them, copied out of the sender's reach.
+ * Before what is in the ring come `unread` messages, which were put together from pieces or given
+ * back by a reader, and then `rings` that were revoked, copied out of P's reach.
  *
- * P is the adversary.  What it can make us hold is a ring, UNREAD_RINGS_MAX revoked rings by being
- * refused and permitted, and one message that is being put together (max_msg).  Signals without
- * data, and messages that are begun and never end, make it wait.  A breach closes the ring until
- * the domain is permitted anew.
+ * P is the adversary.  It can make us hold a ring, UNREAD_RINGS_MAX revoked rings, and one message
+ * in pieces (max_msg).  Signals without data, and messages that never end, make P wait.  A breach
+ * closes the ring until P is permitted anew.
  *
- * Nothing here calls upward: what changes for its readers, receiver.c asks.
+ * Nothing here calls upward: receiver.c asks.
  */
 #ifndef SIVC_INBOUND_H
 #define SIVC_INBOUND_H

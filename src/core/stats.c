@@ -20,7 +20,7 @@ static void total(FILE *f, const struct sivc_endpoint *ep, const char *name, con
 	fprintf(f, "sivc_%s{endpoint=\"%s\"} %" PRIu64 "\n", name, ep->name, value);
 }
 
-/* One family for all peers: `value` is at `offset` of each of them. */
+/* One family for all peers; the counter is at `offset`. */
 static void received(
 	FILE *f, const struct sivc_endpoint *ep, const char *name, const char *help, size_t offset)
 {
