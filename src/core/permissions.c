@@ -283,7 +283,7 @@ static void on_names(void *data)
 	uint64_t pause = NAMES_PAUSE_MS * NSEC_PER_MSEC;
 
 	if (ep->permissions.timer.due == 0)
-		enforce_after(ep, pause + 4 * ep->permissions.cost);
+		enforce_after(ep, pause + TURNS_MAX * ep->permissions.cost);
 }
 
 void permissions_suspend(struct sivc_endpoint *ep)
