@@ -20,6 +20,7 @@
 #define DOMID_DIGITS    5
 #define KIND_SHIFT      16 /* above the domain id, in keys and st_ino */
 #define BRANCH_SHIFT    24
+#define NEVER_REACHED   ((off_t)1 << 40) /* bytes */
 #define FOREVER         86400.0 /* seconds; nobody but the kernel's callers changes these */
 #define PERMISSION_BITS 01777   /* nothing here is ever set-id */
 
@@ -383,6 +384,21 @@ static double entry_timeout(const struct node *node)
 	return node->kind < NODE_FIXED ? FOREVER : 0;
 }
 
+/* A notice that data was stored there, of no bytes. */
+static void tell_end(const struct node *node)
+{
+	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
+
+	fuse_lowlevel_notify_store(
+		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
+}
+
+void tree_endless(struct node *node)
+{
+	node->endless = true;
+	tell_end(node);
+}
+
 void reply_entry(fuse_req_t request, struct node *node)
 {
 	struct fuse_entry_param entry = {
@@ -505,6 +521,8 @@ static void reply_attributes(fuse_req_t request, const struct node *node)
 
 	node_stat(node, &st);
 	fuse_reply_attr(request, &st, attributes_timeout(node));
+	if (node->endless)
+		tell_end(node);
 }
 
 void tree_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
