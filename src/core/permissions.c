@@ -177,8 +177,8 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 	return false;
 }
 
-/* The page and node of a domain that has ended would stay for ever. */
-static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+/* A domain has ended if the rules that found it there before do not find it now. */
+static void mark_known(struct sivc_endpoint *ep, const struct snapshot *snapshot, bool same_rules)
 {
 	struct inbound *in, *next;
 
@@ -186,7 +186,16 @@ static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapsh
 		if (exists(snapshot, in->domid))
 			in->domain = INBOUND_KNOWN;
 		else if (in->domain == INBOUND_KNOWN)
-			in->domain = INBOUND_ENDED;
+			in->domain = same_rules ? INBOUND_ENDED : INBOUND_UNKNOWN;
+	}
+}
+
+/* Their pages and nodes would stay for ever. */
+static void forget_ended(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
 		if (inbound_forgettable(in))
 			receiver_forget(in);
 	}
@@ -226,12 +235,8 @@ static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 /* -ENOSPC: one domain lacks something, all others are done. */
 static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
-	int r;
-
 	refuse_others(ep, snapshot);
-	r = permit_all(ep, snapshot);
-	forget_ended(ep, snapshot);
-	return r;
+	return permit_all(ep, snapshot);
 }
 
 /* Names. */
@@ -267,6 +272,8 @@ static void enforce(struct sivc_endpoint *ep)
 	}
 	ep->permissions.names_unknown = false;
 	put_in_force(ep, &snapshot); /* what is lacking is in the log */
+	mark_known(ep, &snapshot, true);
+	forget_ended(ep);
 	snapshot_deinit(&snapshot);
 	ep->permissions.cost = loop_now() - start;
 }
@@ -371,6 +378,7 @@ static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct a
 	ep->permissions.acl = *acl;
 	forgive(ep, written, &snapshot);
 	r = put_in_force(ep, &snapshot);
+	mark_known(ep, &snapshot, false);
 	snapshot_deinit(&snapshot);
 	return r;
 }
