@@ -10,6 +10,7 @@
 
 #include "container_of.h"
 #include "inbound.h"
+#include "report.h"
 #include "tuning.h"
 
 static void on_serve(struct loop_task *task);
@@ -115,7 +116,17 @@ static int get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **result
 	return 0;
 }
 
-int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
+static void log_lacking(struct sivc_endpoint *ep, uint16_t domid, int r, bool asked)
+{
+	static const char format[] = "domain %u cannot send to endpoint %s: %s";
+
+	if (asked)
+		hv_log(ep->sivc->hv, LOG_ERR, format, domid, ep->name, strerror(-r));
+	else
+		report(ep->sivc, LOG_ERR, format, domid, ep->name, strerror(-r));
+}
+
+int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked)
 {
 	struct inbound *in;
 	int r = get(ep, domid, &in);
@@ -128,8 +139,7 @@ int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
 		turn_set(in, in->turn); /* it has a channel now */
 	if (r == 0)
 		return 0;
-	hv_log(ep->sivc->hv, LOG_ERR, "domain %u cannot send to endpoint %s: %s", domid, ep->name,
-		strerror(-r));
+	log_lacking(ep, domid, r, asked);
 	return -ENOSPC;
 }
 

@@ -155,6 +155,13 @@ static bool crumbs_and_who_never_waits(void)
 	return true;
 }
 
+/* The rules are put in force again, without the pause that there is before. */
+static bool names_have_changed(struct sivc_endpoint *ep)
+{
+	permissions_suspend(ep);
+	return permissions_resume(ep) == 0;
+}
+
 /* Rules that are put in force again, because somebody's name has changed, change nobody's turn. */
 static bool names_change_no_turns(void)
 {
@@ -174,7 +181,7 @@ static bool names_change_no_turns(void)
 		CHECK_IS(sivc_receive(s.victim.ep, SIVC_ANY, NULL, 0, &sender, SIVC_NOWAIT), 1);
 		friends += sender == FRIEND;
 		others += sender == ATTACKER;
-		CHECK_IS(permissions_resume(s.victim.ep), 0); /* as after a change of names */
+		CHECK(names_have_changed(s.victim.ep));
 	}
 	CHECK_IS(friends, 10);
 	CHECK_IS(others, 10);
@@ -398,6 +405,101 @@ static bool refused_twice_while_in_doubt(void)
 	return true;
 }
 
+/* The log. */
+
+#define ROUNDS 100
+
+/* What it is allowed by comes, and it breaks the protocol, and it goes. */
+static bool come_breach_go(struct scene *s, const char *name, int come, int go)
+{
+	struct attacker x;
+
+	attacker_open(&x);
+	fake_name_set(name, come);
+	CHECK(names_have_changed(s->victim.ep));
+	CHECK(attacker_link(&x, VICTIM));
+	attacker_put(&x, 8, 77, "12345678", 8);
+	attacker_publish(&x);
+	CHECK_IS(receive(&s->victim, ATTACKER, NULL, 0), -EPROTO);
+	fake_name_set(name, go);
+	CHECK(names_have_changed(s->victim.ep));
+	fake_kill(x.hv);
+	return true;
+}
+
+static bool log_is_bounded(const char *rules, int come, int go)
+{
+	unsigned int before;
+	struct scene s;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, rules, strlen(rules), true), 0);
+	fake_name_set("mallory", go);
+	CHECK(names_have_changed(s.victim.ep));
+	before = s.victim.warnings;
+	for (int i = 0; i < ROUNDS; i++)
+		CHECK(come_breach_go(&s, "mallory", come, go));
+	printf("# %u lines\n", s.victim.warnings - before);
+	CHECK(s.victim.warnings - before <= IDLE_EVENTS_MAX + 2);
+	CHECK(s.victim.ep->counters.breaches == ROUNDS);
+	s.victim.sivc->reports.due -= REPORT_MS * NSEC_PER_MSEC; /* so much later */
+	before = s.victim.warnings;
+	for (int i = 0; i < ROUNDS; i++)
+		CHECK(come_breach_go(&s, "mallory", come, go));
+	printf("# then %u, and %u were left out\n", s.victim.warnings - before, s.victim.left_out);
+	CHECK(s.victim.warnings - before <= 2); /* one, and how many were left out */
+	CHECK(s.victim.left_out >= ROUNDS - IDLE_EVENTS_MAX);
+	scene_close(&s);
+	return true;
+}
+
+static bool log_of_one_allowed_by_name(void)
+{
+	return log_is_bounded("allow mallory\n", ATTACKER, -1);
+}
+
+static bool log_of_one_denied_by_name(void)
+{
+	return log_is_bounded("allow *\ndeny mallory\n", -1, ATTACKER);
+}
+
+static void no_grants(void *data, enum fake_call call, uint16_t domid)
+{
+	(void)data;
+	if (call == FAKE_SHARE && domid == VICTIM)
+		fake.fail_at = 1;
+}
+
+/* It comes and goes, and each time something of ours is lacking; it can see to that. */
+static bool log_of_what_is_lacking(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, true), 0);
+	fake.fail_error = -ENOSPC;
+	fake.before = no_grants;
+	for (int i = 0; i < ROUNDS; i++) {
+		fake_name_set("mallory", -1);
+		CHECK(names_have_changed(s.victim.ep));
+		CHECK(!sivc_permitted(s.victim.ep, ATTACKER));
+		fake_name_set("mallory", ATTACKER);
+		CHECK(names_have_changed(s.victim.ep));
+		CHECK(!sivc_permitted(s.victim.ep, ATTACKER));
+	}
+	printf("# %u lines\n", s.victim.warnings);
+	CHECK(s.victim.warnings > 0 && s.victim.warnings <= IDLE_EVENTS_MAX + 2);
+	/* Who has written a rule is told in any case. */
+	s.victim.warnings = 0;
+	for (int i = 0; i < 20; i++)
+		CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, true), -ENOSPC);
+	CHECK(s.victim.warnings >= 20);
+	scene_close(&s);
+	return true;
+}
+
 int main(void)
 {
 	holds("a ring that is polled has its turn, though another has always something",
@@ -418,5 +520,10 @@ int main(void)
 		senders_that_never_end);
 	holds("a message that went is known to have, though its sender was refused twice since",
 		refused_twice_while_in_doubt);
+	holds("a sender that is allowed by name, breaks the protocol and comes back does not fill "
+	      "the log",
+		log_of_one_allowed_by_name);
+	holds("nor does one that all are allowed but for its name", log_of_one_denied_by_name);
+	holds("nor does what is lacking each time that it comes", log_of_what_is_lacking);
 	return done_testing();
 }
