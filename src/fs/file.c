@@ -21,6 +21,7 @@ static const struct file_ops *ops_of(enum node_kind kind)
 	case NODE_STATS:
 		return &text_ops;
 	case NODE_INBOX:
+	case NODE_INBOX_FROM:
 		return &inbox_ops;
 	case NODE_PEER:
 		return &peer_ops;
