@@ -32,7 +32,8 @@
  * sivc_wait), and may call anything here, closing included.
  *
  * Nothing here prints: what is worth saying goes to the log callback.  Not thread-safe: a struct
- * sivc and all that was made from it belong to one thread.  Nothing here survives fork(2).
+ * sivc and all that was made from it belong to one thread.  A child that this process forks has
+ * none of it: there, sivc_close does nothing, and nothing else may be called.
  */
 #ifndef SIVC_SIVC_H
 #define SIVC_SIVC_H
@@ -70,6 +71,7 @@ struct sivc_config {
 	const char *dir;     /* local: the directory; NULL: its default */
 	int domid;           /* local: our domain id; -1 on xen */
 	const char *name;    /* local: our name, or NULL */
+	const char *mountpoint; /* where this process mounts a file system, or NULL; not in dir */
 	uint32_t ring;       /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
 	uint32_t max_msg;    /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
 	uint32_t spin;       /* microseconds, 1..SIVC_SPIN_MAX; 0: default; SIVC_SPIN_NONE;

@@ -38,6 +38,7 @@ LIST_HEAD(endpoints, sivc_endpoint);
 
 struct sivc {
 	/* sivc.c */
+	pid_t pid;               /* of the process that it belongs to */
 	struct hv_config config; /* its strings are ours */
 	uint32_t ring;           /* bytes */
 	uint32_t max_msg;        /* bytes */

@@ -361,8 +361,8 @@ void inbound_suspend(struct inbound *in)
 
 bool inbound_forgettable(const struct inbound *in)
 {
-	return in->permission == INBOUND_REFUSED && !in->assembly.message && !has_unread(in) &&
-	       TAILQ_EMPTY(&in->waiters);
+	return in->domain == INBOUND_ENDED && in->permission == INBOUND_REFUSED &&
+	       !in->assembly.message && !has_unread(in) && TAILQ_EMPTY(&in->waiters);
 }
 
 void inbound_free(struct inbound *in)

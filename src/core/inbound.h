@@ -84,8 +84,12 @@ struct inbound {
 	TAILQ_ENTRY(inbound) link;
 	struct waiters waiters; /* for a message from this domain */
 
-	/* permissions.c: it has had a name, or was a known domain. */
-	bool named;
+	/* permissions.c: as names and domains were looked at last. */
+	enum {
+		INBOUND_UNKNOWN,
+		INBOUND_KNOWN, /* a rule has its name, or it was there */
+		INBOUND_ENDED, /* it was, and has gone: forgotten when all is read */
+	} domain;
 
 	struct inbound_counters {
 		uint64_t messages; /* that readers have taken */
@@ -104,7 +108,7 @@ int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in); /* what it has sent stays readable */
 /* The same, and its page goes, too. */
 void inbound_suspend(struct inbound *in);
-/* It is refused and has nothing for us. */
+/* Its domain has ended, and left nothing for us. */
 bool inbound_forgettable(const struct inbound *in);
 
 /* The next message, in place.  -EAGAIN, -EPROTO: none. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "container_of.h"
+#include "fork.h"
 
 #define LOOP_BATCH   16
 #define NSEC_PER_SEC 1000000000ull
@@ -230,8 +231,8 @@ int loop_init(struct loop *loop)
 	TAILQ_INIT(&loop->timers);
 	TAILQ_INIT(&loop->tasks);
 	STAILQ_INIT(&loop->ended);
-	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	loop->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	loop->epoll = fork_private(epoll_create1(EPOLL_CLOEXEC));
+	loop->timerfd = fork_private(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (loop->epoll < 0 || loop->timerfd < 0)
 		r = -errno;
 	else
@@ -251,8 +252,6 @@ void loop_stop(struct loop *loop)
 
 void loop_deinit(struct loop *loop)
 {
-	if (loop->timerfd >= 0)
-		close(loop->timerfd);
-	if (loop->epoll >= 0)
-		close(loop->epoll);
+	fork_close(loop->timerfd);
+	fork_close(loop->epoll);
 }

@@ -80,7 +80,7 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer); /* not set 
 void loop_defer(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *));
 void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued is fine */
 
-/* From now on `epoll` is readable when there is something to do, tasks included. */
+/* From now on `epoll` is readable for tasks, too. */
 void loop_watch(struct loop *loop);
 
 /* Around calls of callbacks: the outermost loop_leave frees what they disposed of. */
@@ -94,7 +94,7 @@ void loop_dispose(
 	struct loop *loop, struct loop_object *object, void (*fn)(struct loop_object *object));
 
 /* Does the tasks, waits at most timeout_ms (-1: for ever) if there were none, and calls what is
- * due.  Returns how much that was. */
+ * due.  Returns how much that was, or an error. */
 int loop_run(struct loop *loop, int timeout_ms);
 /* The tasks alone. */
 int loop_run_tasks(struct loop *loop);

@@ -183,6 +183,22 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
 
+/* It has no message now.  Does it keep a place in the queue, behind the others? */
+static bool goes_to_the_end(struct inbound *in, int r)
+{
+	if (r == -ENOMEM) {
+		look_for_events(&in->ep->receiver); /* others may have something */
+		turn_set(in, INBOUND_READY);
+		return true;
+	}
+	if (inbound_forgettable(in)) {
+		receiver_forget(in);
+		return false;
+	}
+	put_aside(in);
+	return in->turn == INBOUND_READY;
+}
+
 /*
  * The first one that has something (`own`: of those that somebody waits for); those before it that
  * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait
@@ -202,22 +218,13 @@ static int next_turn(
 		*result = in;
 		if (r == 0 || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
 			return r;
-		if (r == -ENOMEM) {
-			if (!poor) {
-				look_for_events(&ep->receiver);
-				next = TAILQ_NEXT(in, link);
-				poor = in;
-			}
-			turn_set(in, INBOUND_READY); /* at the end: the others' turn */
-		} else {
-			put_aside(in);
-			if (in->turn != INBOUND_READY)
-				continue;
-		}
-		/* It is at the end, and has something, but no whole message. */
+		if (r == -ENOMEM && !poor)
+			poor = in;
+		if (!goes_to_the_end(in, r))
+			continue;
 		if (++turns == TURNS_MAX)
 			break;
-		next = next ? next : in;
+		next = next ? next : TAILQ_FIRST(&ep->receiver.ready);
 	}
 	r = poor ? -ENOMEM : -EAGAIN;
 	if (turns == TURNS_MAX || poor)

@@ -194,6 +194,7 @@ int fs_open(struct fs *fs, const struct options *options)
 		.dir = options->dir,
 		.domid = options->domid,
 		.name = options->name,
+		.mountpoint = options->mountpoint,
 		.ring = options->ring,
 		.max_msg = options->max_msg,
 		.spin = options->spin ? options->spin : SIVC_SPIN_NONE,

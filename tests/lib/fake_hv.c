@@ -768,6 +768,19 @@ static int fake_names(struct hv *hv, const struct hv_name_set *asked, struct hv_
 	return world.name_count;
 }
 
+static int fake_own_name(struct hv *hv, char *name)
+{
+	int r = enter(hv, FAKE_NAMES);
+
+	for (int i = 0; r == 0 && i < world.name_count; i++) {
+		if (world.names[i].domid != hv->domid)
+			continue;
+		strcpy(name, world.names[i].name);
+		return 0;
+	}
+	return r < 0 ? r : -ENOENT;
+}
+
 static int fake_domains(struct hv *hv, uint16_t **domids)
 {
 	const struct fake_hv *other;
@@ -819,6 +832,7 @@ static const struct hv_ops fake_ops = {
 	.watch_node = fake_watch_node,
 	.watch_free = fake_watch_free,
 	.names = fake_names,
+	.own_name = fake_own_name,
 	.watch_names = fake_watch_names,
 	.domains = fake_domains,
 };
