@@ -15,6 +15,7 @@ struct outbound;
 struct sivc_waiter {
 	struct sivc_endpoint *ep;
 	struct waiters *list;
+	struct inbound *in; /* to receive: from that domain; NULL: from any */
 	sivc_receive_fn *receive; /* NULL: it waits to send */
 	sivc_ready_fn *ready;
 	void *data;

@@ -113,7 +113,7 @@ int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in); /* what it has sent stays readable */
 /* The same, and its page goes, too. */
 void inbound_suspend(struct inbound *in);
-/* Its domain has ended, and left nothing for us. */
+/* Its domain has ended, or never was, and nothing of it is left. */
 bool inbound_forgettable(const struct inbound *in);
 
 /* The next message, in place.  -EAGAIN, -EPROTO: none. */

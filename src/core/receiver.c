@@ -481,6 +481,7 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, v
 		return -ENOMEM;
 	*waiter = (struct sivc_waiter){.ep = ep,
 		.list = in ? &in->waiters : &receiver->waiters,
+		.in = in,
 		.receive = fn,
 		.data = data};
 	TAILQ_INSERT_TAIL(waiter->list, waiter, link);
@@ -494,22 +495,13 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, v
 	return 0;
 }
 
-/* One of whom nothing is known but that somebody has waited for it. */
-static bool is_nobody(const struct inbound *in)
-{
-	return !in->owner.page && in->counters.messages == 0 && inbound_forgettable(in);
-}
-
 void receiver_wait_cancel(struct sivc_waiter *waiter)
 {
-	struct waiters *list = waiter->list;
-	struct inbound *in = list == &waiter->ep->receiver.waiters
-				     ? NULL
-				     : container_of(list, struct inbound, waiters);
+	struct inbound *in = waiter->in;
 
 	waiter_remove(waiter);
 	free(waiter);
-	if (in && is_nobody(in))
+	if (in && inbound_forgettable(in))
 		receiver_forget(in);
 }
 
