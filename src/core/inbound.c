@@ -359,7 +359,8 @@ void inbound_suspend(struct inbound *in)
 bool inbound_forgettable(const struct inbound *in)
 {
 	bool gone = in->domain == INBOUND_ENDED ||
-		    (!in->owner.page && in->counters.messages == 0); /* it was only waited for */
+		    (in->domain == INBOUND_UNKNOWN && !in->owner.page &&
+			    in->counters.messages == 0); /* it was only waited for */
 
 	return gone && in->permission == INBOUND_REFUSED && !in->assembly.message &&
 	       !has_unread(in) && TAILQ_EMPTY(&in->taken) && TAILQ_EMPTY(&in->waiters);
