@@ -389,19 +389,16 @@ static double entry_timeout(const struct node *node)
 	return node->kind < NODE_FIXED ? FOREVER : 0;
 }
 
-/* A notice that data was stored there, of no bytes. */
-static void tell_end(const struct node *node)
+void tree_endless(struct node *node)
 {
 	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
 
+	if (node->endless)
+		return;
+	node->endless = node->kind == NODE_PEER;
+	/* A notice that data was stored there, of no bytes. */
 	fuse_lowlevel_notify_store(
 		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
-}
-
-void tree_endless(struct node *node)
-{
-	node->endless = true;
-	tell_end(node);
 }
 
 void reply_entry(fuse_req_t request, struct node *node)
@@ -526,8 +523,6 @@ static void reply_attributes(fuse_req_t request, const struct node *node)
 
 	node_stat(node, &st);
 	fuse_reply_attr(request, &st, attributes_timeout(node));
-	if (node->endless)
-		tell_end(node);
 }
 
 void tree_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

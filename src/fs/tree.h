@@ -109,8 +109,11 @@ void node_stat(const struct node *node, struct stat *st);
 /*
  * The size is 0 for stat(2), so that programs that copy files pass the messages by.  But the kernel
  * takes it for the end of the file too, and ends sendfile(2) and asynchronous reads there without
- * asking us.  So while the node is open for reading, it is told of an end that is never reached;
- * that is no answer to stat, which asks us each time, and is to be said again after each answer.
+ * asking us.  So before an open for reading is answered, the kernel is told of an end that is never
+ * reached.  The next answer to stat takes that back.
+ *
+ * Such a notice makes the kernel ignore an answer about attributes that is under way, the mode
+ * included.  The mode of an alias can be changed through another one, so it is told once only.
  */
 void tree_endless(struct node *node);
 
