@@ -17,6 +17,7 @@
 #include "shared.h"
 
 #define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
+#define MARKS      (SIVC_FRAME_LAST | SIVC_FRAME_CUT)
 
 /*
  * Who sleeps at a full ring, and has messages of less than this part of it, is woken for many of
@@ -144,6 +145,7 @@ void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy)
 	*copy = (struct ring_rx){
 		.data = memory,
 		.size = rx->size,
+		.streams = rx->streams,
 		.cons = rx->cons,
 		.prod = rx->prod,
 	};
@@ -160,6 +162,16 @@ int ring_rx_look(struct ring_rx *rx)
 	return 0;
 }
 
+/* A mark ends a stream; all else has bytes. */
+static bool flags_valid(const struct ring_rx *rx, uint32_t length, uint32_t flags)
+{
+	if (!rx->streams)
+		return length > 0 && (flags & ~RING_FLAGS) == 0;
+	if ((flags & ~(RING_FLAGS | SIVC_FRAME_CUT)) != 0)
+		return false;
+	return length > 0 ? !(flags & SIVC_FRAME_CUT) : (flags & MARKS) != 0;
+}
+
 int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame)
 {
 	const struct sivc_frame *header = (const void *)(rx->data + (at & (rx->size - 1)));
@@ -174,7 +186,7 @@ int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *fram
 	length = shared_load(&header->length);
 	flags = shared_load(&header->flags);
 	/* left <= size, far below 2^31: no sum here can overflow once length has been compared. */
-	if (length == 0 || length > left || ring_span(length) > left || (flags & ~RING_FLAGS) != 0)
+	if (length > left || ring_span(length) > left || !flags_valid(rx, length, flags))
 		return -EPROTO;
 
 	start = (at + (uint32_t)sizeof(*header)) & (rx->size - 1);
@@ -184,7 +196,7 @@ int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *fram
 	frame->next = at + ring_span(length);
 	frame->iov[0] = (struct iovec){(void *)(uintptr_t)(rx->data + start), first};
 	frame->iov[1] = (struct iovec){(void *)(uintptr_t)rx->data, length - first};
-	frame->iovcnt = first < length ? 2 : 1;
+	frame->iovcnt = (length > 0) + (first < length);
 	return 0;
 }
 
