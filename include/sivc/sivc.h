@@ -291,6 +291,7 @@ void sivc_stream_leave(struct sivc_reader *reader); /* NULL is fine */
  * sivc_stream_write: bytes that are in memory of the receiver now, 1..length.  -EAGAIN: no room, or
  * another stream has its turn.  -EPIPE: nobody reads on, or the receiver has ended.  After an error
  * but -EAGAIN, each later write fails with it.
+ * sivc_stream_writable: 0 if a write would send something now; else its error.
  * sivc_stream_wait_room: fn is called when a write does not give -EAGAIN.
  * sivc_stream_end: the end, or `cut`; goes out when there is room.  The writer is no more.
  * sivc_stream_wait_read: fn is called when all that was sent to that domain before has been read,
@@ -298,6 +299,7 @@ void sivc_stream_leave(struct sivc_reader *reader); /* NULL is fine */
  */
 int sivc_stream_begin(struct sivc_endpoint *endpoint, uint16_t domid, struct sivc_writer **writer);
 ssize_t sivc_stream_write(struct sivc_writer *writer, const void *data, size_t length);
+int sivc_stream_writable(struct sivc_writer *writer);
 int sivc_stream_wait_room(
 	struct sivc_writer *writer, sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter);
 void sivc_stream_end(struct sivc_writer *writer, bool cut);

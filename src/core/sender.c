@@ -516,6 +516,11 @@ ssize_t sivc_stream_write(struct sivc_writer *writer, const void *data, size_t l
 	return r == 0 ? (ssize_t)sent : public(r);
 }
 
+int sivc_stream_writable(struct sivc_writer *writer)
+{
+	return public(outgoing_ready(writer));
+}
+
 int sivc_stream_wait_room(
 	struct sivc_writer *writer, sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter)
 {

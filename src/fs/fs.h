@@ -17,6 +17,7 @@
  *	acl.c		the file acl
  *	text.c		the files self and stats
  *	messages.c	the files inbox and peers/N; then reading.c, writing.c, poll.c, held.c
+ *	stream.c	the same of endpoints of streams; then stream_*.c, kept.c, dying.c
  *	ioctl.c		ioctls on any of them
  *	locks.c		flock and fcntl locks on any of them
  *	account.c	the memory that each user may cause
@@ -85,6 +86,8 @@ struct fs {
 	struct fuse_buf request; /* fs.c */
 	void *spare;             /* writing.c: another one's memory, or NULL */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
+
+	bool processes_hidden; /* in /proc, and the log has said so: stream.c */
 
 	bool done; /* unmounted, aborted, or told to end */
 };
