@@ -560,7 +560,8 @@ bool outbound_look(struct outbound *out, uint32_t need)
 	uint32_t room;
 
 	return out->state != OUTBOUND_LINKED || ring_tx_room(&out->tx, need, &room) < 0 ||
-	       room >= need || !page_unchanged(out->page, out->view) || receiver_ended(out);
+	       (need > 0 && room >= need) || !page_unchanged(out->page, out->view) ||
+	       receiver_ended(out);
 }
 
 bool outbound_arm(struct outbound *out, uint32_t need)
@@ -572,7 +573,7 @@ bool outbound_arm(struct outbound *out, uint32_t need)
 		return true; /* restore.c goes on, or on_settle */
 	if (out->state != OUTBOUND_LINKED)
 		return false; /* let them fail */
-	r = ring_tx_sleep(&out->tx, need, &sleep);
+	r = need > 0 ? ring_tx_sleep(&out->tx, need, &sleep) : 0;
 	/* R may have revoked the ring before it could see that we sleep. */
 	if (!page_unchanged(out->page, out->view) || receiver_ended(out))
 		return false;

@@ -155,7 +155,8 @@ void outbound_run_line(struct outbound *out);
 /* R has done what it must not: -EPROTO, or a wait. */
 int outbound_breach(struct outbound *out);
 
-/* R has done something since: made `need` bytes of room, or changed its page. */
+/* R has done something since: made `need` bytes of room (0: nobody needs any), or changed its page.
+ */
 bool outbound_look(struct outbound *out, uint32_t need);
 /* Asks R to signal when there are `need` bytes.  False: something is there already. */
 bool outbound_arm(struct outbound *out, uint32_t need);

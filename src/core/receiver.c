@@ -563,11 +563,13 @@ int sivc_stream_wait(
 void sivc_stream_leave(struct sivc_reader *reader)
 {
 	struct inbound *in = reader ? reader->in : NULL;
+	struct sivc_message message;
 
 	if (in) {
 		waiters_drop(&in->incoming.waiters);
 		incoming_leave(in);
-		make_ready(in); /* the next stream is for others */
+		incoming_peek(in, &message); /* throws away what is there of it */
+		make_ready(in);              /* the next stream is for others */
 	}
 	free(reader);
 }

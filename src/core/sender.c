@@ -15,28 +15,32 @@ static void on_run(struct loop_task *task);
 
 /* Those who wait. */
 
-/* All that was sent has been read when so much is free. */
+/* All that was sent has been read when so much is free.  0: it is not room that it waits for. */
 static uint32_t need_of(const struct outbound *out, const struct sivc_waiter *w)
 {
 	if (w->length > 0)
 		return outbound_need(out, w->length, 0);
-	return w->writer ? out->tx.size : out->tx.size - (out->tx.prod - w->target);
+	if (w->writer)
+		return w->writer == TAILQ_FIRST(&out->line.writers) ? outgoing_need(out) : 0;
+	return out->tx.size - (out->tx.prod - w->target);
 }
 
-/* How much room changes anything: those who poll have none before those who stand in line. */
+/* How much room changes anything: those who poll have none before those who stand in line.  0: none
+ * does. */
 static uint32_t least_need(const struct outbound *out)
 {
 	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
+	const struct sivc_writer *writer = TAILQ_FIRST(&out->line.writers);
 	const struct sivc_waiter *w;
-	uint32_t need = out->tx.size, n;
+	uint32_t need = 0, n;
 
 	if (s)
 		return outbound_need(out, s->messages[s->sent].iov_len, s->offset);
-	if (!TAILQ_EMPTY(&out->line.writers))
+	if (writer && writer->end != WRITER_OPEN)
 		need = outgoing_need(out);
 	TAILQ_FOREACH (w, &out->line.waiters, link) {
 		n = need_of(out, w);
-		need = n < need ? n : need;
+		need = n > 0 && (need == 0 || n < need) ? n : need;
 	}
 	return need;
 }
