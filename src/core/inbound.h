@@ -112,6 +112,7 @@ struct inbound {
 		uint64_t bytes;    /* of those */
 		uint64_t revoked;  /* rings */
 		uint64_t streams;  /* that readers have begun to read */
+		uint64_t ended;    /* of those */
 		uint64_t cut;      /* of those */
 	} counters;
 };

@@ -198,6 +198,7 @@ static void take_end(struct inbound *in, int r)
 		frame.length == 0 && frame.flags & mark)
 		inbound_taken(in, rx, &frame);
 	in->counters.cut += r < 0;
+	in->counters.ended += r >= 0;
 	over(in);
 	reader_done(in, r);
 }
@@ -227,6 +228,7 @@ void incoming_leave(struct inbound *in)
 
 	reader_done(in, -ECONNRESET);
 	if (incoming->state == INCOMING_ENDED) {
+		in->counters.ended++;
 		over(in);
 		return;
 	}

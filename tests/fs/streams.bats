@@ -570,3 +570,60 @@ os.write(1, bytes(200000))' > $to"
   echo three > "$to"
   same "$(cat "$from")" three
 }
+
+# --- Who closes -----------------------------------------------------------------------------------
+
+# cut_by_kill: root's writer of domain 2, an ordinary user's sivcfs.
+cut_by_kill() {
+  blob 200000 data
+  held_sender 'cat data'
+  ends_by KILL sender
+  cut cat
+}
+
+# of_a_user [COMMAND...]: domains 1 and 2 of an ordinary user; COMMAND starts the sivcfs of 2.
+of_a_user() {
+  chown "$ordinary_user" hv
+  mkdir -p 1 2
+  serve 1 1 "dir=hv,domid=1,user=$ordinary_user"
+  serve 2 2 "dir=hv,domid=2,user=$ordinary_user"
+  mkdir 1/streams/backup 2/streams/backup
+  echo "allow 2" > 1/streams/backup/acl
+  to=2/streams/backup/peers/1 from=1/streams/backup/inbox
+}
+
+@test "a killed writer is seen by a sivcfs without privileges, too" {
+  of_a_user
+  cut_by_kill
+  echo whole > "$to"
+  same "$(cat "$from")" whole
+}
+
+@test "where /proc hides processes, each stream is cut, and the log says why" {
+  mount -t proc -o hidepid=invisible hidden /proc
+  of_a_user
+  echo whole > "$to"
+  cut cat
+  same "$(cat cut.out)" whole
+  echo again > "$to"
+  cut cat
+  same "$(grep -c 'cannot be seen in /proc (No such file or directory)' log/2)" 1
+}
+
+teardown_file() {
+  ! grep -q '^hidden /proc' /proc/mounts || umount --lazy /proc
+}
+
+@test "stats count streams, by peer and direction" {
+  backup_pair
+  echo whole > "$to"
+  cat "$from" > out
+  held_sender 'cat /dev/zero'
+  ends_by KILL sender
+  cut cat
+  local received sent
+  received=$(grep -oP '^sivc_received_\w+(?=\{)|(?<=peer="2"\} )\d+$' 1/streams/backup/stats | xargs)
+  like "$received" "received_streams_total 2 .*received_streams_ended_total 1 .*received_streams_cut_total 1 .*received_bytes_total [0-9]{5}"
+  sent=$(grep -oP '^sivc_sent_\w+(?=\{)|(?<=peer="1"\} )\d+$' 2/streams/backup/stats | xargs)
+  like "$sent" "sent_streams_total 2 .*sent_streams_ended_total 1 .*sent_streams_cut_total 1 .*sent_bytes_total [0-9]{5}"
+}
