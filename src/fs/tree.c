@@ -33,6 +33,7 @@ static const struct kind {
 	[NODE_TOP] = {NULL, S_IFDIR | 0755, false},
 	[NODE_PEERS] = {"peers", S_IFDIR | 0755, false},
 	[NODE_ENDPOINTS] = {"endpoints", S_IFDIR | 0755, true},
+	[NODE_STREAMS] = {"streams", S_IFDIR | 0755, true},
 	[NODE_ACL] = {"acl", S_IFREG | 0600, false},
 	[NODE_INBOX] = {"inbox", S_IFREG | 0600, false},
 	[NODE_INBOX_FROM] = {"inbox.from", S_IFREG | 0600, false},
@@ -44,19 +45,21 @@ static const struct kind {
 
 /* Branches. */
 
-int branch_new(struct fs *fs, const char *name, struct branch **result)
+int branch_new(struct fs *fs, const char *name, bool streams, struct branch **result)
 {
 	struct branch *branch = calloc(1, sizeof(*branch));
 	int r;
 
 	if (!branch)
 		return -ENOMEM;
-	r = sivc_endpoint_open(fs->sivc, name, NULL, &branch->endpoint);
+	r = streams ? sivc_stream_open(fs->sivc, name, NULL, &branch->endpoint)
+		    : sivc_endpoint_open(fs->sivc, name, NULL, &branch->endpoint);
 	if (r < 0) {
 		free(branch);
 		return r;
 	}
 	branch->fs = fs;
+	branch->streams = streams;
 	strcpy(branch->name, name); /* libsivc took it: it is not longer */
 	branch->number = ++fs->branches_made;
 	branch->references = 1;
@@ -113,12 +116,13 @@ void branch_close(struct branch *branch)
 	branch_put(branch, 1);
 }
 
-struct branch *branch_find(const struct fs *fs, const char *name)
+struct branch *branch_find(const struct fs *fs, const char *name, bool streams)
 {
 	struct branch *branch;
 
 	TAILQ_FOREACH (branch, &fs->branches, link)
-		if (branch != fs->root && branch->endpoint && strcmp(branch->name, name) == 0)
+		if (branch != fs->root && branch->endpoint && branch->streams == streams &&
+			strcmp(branch->name, name) == 0)
 			return branch;
 	return NULL;
 }
@@ -179,6 +183,8 @@ const char *node_name(enum node_kind kind)
 
 bool node_exists(const struct branch *branch, enum node_kind kind)
 {
+	if (kind == NODE_INBOX_FROM && branch->streams)
+		return false;
 	return kinds[kind].name && (!kinds[kind].root_only || branch == branch->fs->root);
 }
 
@@ -245,7 +251,8 @@ static int find(const struct node *parent, const char *name, struct node **node)
 	case NODE_PEERS:
 		return find_peer(branch, name, node);
 	case NODE_ENDPOINTS:
-		branch = branch_find(branch->fs, name);
+	case NODE_STREAMS:
+		branch = branch_find(branch->fs, name, parent->kind == NODE_STREAMS);
 		if (!branch)
 			return -ENOENT;
 		*node = &branch->fixed[NODE_TOP];
