@@ -195,7 +195,8 @@ static int alias_new(
 
 	if (!node)
 		return -ENOMEM;
-	*node = (struct node){.branch = branch, .kind = kind, .domid = domid};
+	*node = (struct node){
+		.branch = branch, .kind = kind, .domid = domid, .changes = branch->changes};
 	TAILQ_INSERT_TAIL(&branch->aliases, node, link);
 	*result = node;
 	return 0;
@@ -396,16 +397,23 @@ static double entry_timeout(const struct node *node)
 	return node->kind < NODE_FIXED ? FOREVER : 0;
 }
 
-void tree_endless(struct node *node)
+/* A notice that data was stored there, of no bytes. */
+static void tell_end(const struct node *node)
 {
 	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
 
-	if (node->endless)
+	if (!node->endless || node->changes != node->branch->changes)
 		return;
-	node->endless = node->kind == NODE_PEER;
-	/* A notice that data was stored there, of no bytes. */
 	fuse_lowlevel_notify_store(
 		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
+}
+
+void tree_endless(struct node *node)
+{
+	node->endless = true;
+	if (node->kind < NODE_FIXED) /* it has no alias through which it is changed */
+		node->changes = node->branch->changes;
+	tell_end(node);
 }
 
 void reply_entry(fuse_req_t request, struct node *node)
@@ -460,6 +468,8 @@ static int change_attributes(const struct node *node, const struct stat *st, int
 	if (r < 0)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &now);
+	node->branch->changes +=
+		(set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0;
 	if (set & FUSE_SET_ATTR_MODE) {
 		log_mode(node, attributes->mode, st->st_mode);
 		attributes->mode = node_type(node->kind) | (st->st_mode & PERMISSION_BITS);
@@ -530,6 +540,7 @@ static void reply_attributes(fuse_req_t request, const struct node *node)
 
 	node_stat(node, &st);
 	fuse_reply_attr(request, &st, attributes_timeout(node));
+	tell_end(node);
 }
 
 void tree_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

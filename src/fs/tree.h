@@ -50,6 +50,7 @@ struct node {
 	uint16_t domid; /* of NODE_PEER and NODE_NAME */
 	uint64_t lookups;
 	bool endless;           /* tree_endless */
+	unsigned int changes;   /* of the branch, when this was looked up */
 	TAILQ_ENTRY(node) link; /* aliases */
 };
 
@@ -83,7 +84,8 @@ struct branch {
 	/* Attributes: of each file until it is changed, and of those that were. */
 	uid_t uid;
 	gid_t gid;
-	mode_t mode; /* of the directory */
+	mode_t mode;          /* of the directory */
+	unsigned int changes; /* of modes and owners */
 	struct timespec made;
 	struct attributes *changed;
 
@@ -111,11 +113,11 @@ void node_stat(const struct node *node, struct stat *st);
 /*
  * The size is 0 for stat(2), so that programs that copy files pass the messages by.  But the kernel
  * takes it for the end of the file too, and ends sendfile(2) and asynchronous reads there without
- * asking us.  So before an open for reading is answered, the kernel is told of an end that is never
- * reached.  The next answer to stat takes that back.
+ * asking us.  So when a node is opened for reading, the kernel is told of an end that is never
+ * reached, and again after each answer to stat, which takes that back.
  *
- * Such a notice makes the kernel ignore an answer about attributes that is under way, the mode
- * included.  The mode of an alias can be changed through another one, so it is told once only.
+ * Such a notice makes the kernel ignore an answer that is under way, the mode in it included.  So
+ * it is not given once a mode or owner was changed, perhaps through another alias.
  */
 void tree_endless(struct node *node);
 
