@@ -59,6 +59,7 @@ static void unread_append(struct sivc_unread *unread, const struct iovec *iov, i
 
 static void unread_free(struct inbound *in, struct sivc_unread *unread)
 {
+	in->unread_bytes -= unread_length(unread);
 	TAILQ_REMOVE(&in->unread, unread, link);
 	free(unread);
 }
@@ -126,6 +127,7 @@ static int assembly_add(struct inbound *in, const struct ring_frame *frame)
 		return r;
 	unread_append(assembly->message, frame->iov, frame->iovcnt);
 	if (frame->flags & SIVC_FRAME_LAST) {
+		in->unread_bytes += assembly->message->length;
 		TAILQ_INSERT_TAIL(&in->unread, assembly->message, link);
 		assembly->message = NULL;
 		assembly_drop(assembly);
@@ -623,6 +625,7 @@ int inbound_take(
 	int r = 0;
 
 	if (unread) {
+		in->unread_bytes -= unread_length(unread);
 		TAILQ_REMOVE(&in->unread, unread, link);
 		TAILQ_INSERT_TAIL(&in->taken, unread, link);
 		unread->in = in;
@@ -642,6 +645,7 @@ void inbound_putback(struct sivc_unread *unread)
 
 	TAILQ_REMOVE(&in->taken, unread, link);
 	TAILQ_INSERT_HEAD(&in->unread, unread, link);
+	in->unread_bytes += unread_length(unread);
 	in->counters.messages--;
 	in->counters.bytes -= unread_length(unread);
 }
@@ -662,12 +666,9 @@ static uint64_t queued_in(const struct ring_rx *rx)
 
 uint64_t inbound_queued(struct inbound *in)
 {
-	const struct sivc_unread *unread;
 	const struct unread_ring *ring;
-	uint64_t bytes = 0;
+	uint64_t bytes = in->unread_bytes;
 
-	TAILQ_FOREACH (unread, &in->unread, link)
-		bytes += unread_length(unread);
 	TAILQ_FOREACH (ring, &in->rings, link)
 		bytes += queued_in(&ring->rx);
 	if (in->channel.data && ring_rx_look(&in->rx) == 0)
@@ -677,13 +678,10 @@ uint64_t inbound_queued(struct inbound *in)
 
 uint64_t inbound_queued_memory(const struct inbound *in)
 {
-	const struct sivc_unread *unread;
 	const struct unread_ring *ring;
 	struct ring_rx rx = in->rx;
-	uint64_t bytes = 0;
+	uint64_t bytes = in->unread_bytes;
 
-	TAILQ_FOREACH (unread, &in->unread, link)
-		bytes += unread_length(unread);
 	TAILQ_FOREACH (ring, &in->rings, link)
 		bytes += ring->rx.prod - ring->rx.cons;
 	if (in->channel.data && ring_rx_look(&rx) == 0)

@@ -96,6 +96,7 @@ struct inbound {
 	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
 	struct assembly assembly;
 	struct unreads unread;
+	uint64_t unread_bytes;           /* of those that were not read */
 	struct unreads taken;            /* with readers */
 	TAILQ_HEAD(, unread_ring) rings; /* the oldest first */
 	struct unread_ring *next_ring;   /* with the channel: where what is in it will go */
@@ -155,7 +156,7 @@ int inbound_take(
 void inbound_putback(struct sivc_unread *unread);
 /* Bytes of the whole messages that wait.  Looks at each of them. */
 uint64_t inbound_queued(struct inbound *in);
-/* Bytes of memory that wait, frames' headers included.  Looks at none. */
+/* Bytes that wait, with the headers and padding of those in rings.  Looks at no message. */
 uint64_t inbound_queued_memory(const struct inbound *in);
 
 /* Nothing new since the last look.  A breach is something. */

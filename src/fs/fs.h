@@ -16,10 +16,11 @@
  *	file.c		open files, whatever they are; replies
  *	acl.c		the file acl
  *	text.c		the files self and stats
- *	messages.c	the files inbox, inbox.from and peers/N; then reading.c, writing.c, poll.c,
- *held.c stream.c	the same of endpoints of streams; then stream_*.c, kept.c, dying.c ioctl.c
- *ioctls on any of them locks.c		flock and fcntl locks on any of them account.c	the memory
- *that each user may cause
+ *	messages.c	the files inbox, inbox.from and peers/N; reading.c, writing.c, poll.c, held.c
+ *	stream.c	the same of endpoints of streams; stream_*.c, kept.c, dying.c
+ *	ioctl.c		ioctls on any of them
+ *	locks.c		flock and fcntl locks on any of them
+ *	account.c	the memory that each user may cause
  *
  * A handler decodes a request, calls libsivc and replies exactly once, at once or, for a read or
  * write that has to wait, later (held.c).  What is allowed to whom is decided by the kernel
