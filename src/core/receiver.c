@@ -133,8 +133,10 @@ int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked)
 
 	if (r == 0 && in->permission != INBOUND_REFUSED)
 		return 0; /* it notices nothing, and keeps its turn */
-	if (r == 0)
+	if (r == 0) {
+		in->wanted = true;
 		r = inbound_permit(in);
+	}
 	if (r == 0)
 		turn_set(in, in->turn); /* it has a channel now */
 	if (r == 0)
@@ -198,6 +200,22 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
 
+/* It has no message now.  Does it keep a place in the queue, behind the others? */
+static bool goes_to_the_end(struct inbound *in, int r)
+{
+	if (r == -ENOMEM) {
+		look_for_others(in->ep); /* others may have something */
+		turn_set(in, INBOUND_READY);
+		return true;
+	}
+	if (inbound_forgettable(in)) {
+		receiver_forget(in);
+		return false;
+	}
+	put_aside(in);
+	return in->turn == INBOUND_READY;
+}
+
 /*
  * The first one that has something (`own`: of those that somebody waits for); those before it that
  * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait
@@ -217,23 +235,14 @@ static int next_turn(
 		*result = in;
 		if (r == 0 || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
 			return r;
-		if (r == -ENOMEM) {
-			if (!poor) {
-				look_for_others(ep);
-				next = TAILQ_NEXT(in, link);
-				poor = in;
-			}
-			turn_set(in, INBOUND_READY); /* at the end: the others' turn */
-		} else {
-			put_aside(in);
-			if (in->turn != INBOUND_READY)
-				continue;
-		}
-		/* It is at the end, and has something, but no whole message. */
+		if (r == -ENOMEM && !poor)
+			poor = in;
+		if (!goes_to_the_end(in, r))
+			continue;
 		ep->receiver.taken++;
 		if (++turns == TURNS_MAX)
 			break;
-		next = next ? next : in;
+		next = next ? next : TAILQ_FIRST(&ep->receiver.ready);
 	}
 	r = poor ? -ENOMEM : -EAGAIN;
 	if (turns == TURNS_MAX || poor)
@@ -292,6 +301,13 @@ int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
 }
 
+static void took_turn(struct inbound *in)
+{
+	in->ep->receiver.taken++;
+	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+}
+
 void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 {
 	struct inbound *in = receiver_find(ep, message->sender);
@@ -299,21 +315,48 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 	if (!in)
 		return;
 	inbound_consume(in);
-	ep->receiver.taken++;
-	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
-		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	took_turn(in);
 }
 
-int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
+int sivc_take(
+	struct sivc_endpoint *ep, const struct sivc_message *message, struct sivc_unread **unread)
 {
-	struct inbound *in;
-	int r = sender <= SIVC_DOMID_MAX ? get(ep, sender, &in) : -EINVAL; /* it may be forgotten */
+	struct inbound *in = receiver_find(ep, message->sender);
+	int r = in ? inbound_take(in, message, unread) : -EINVAL;
 
 	if (r == 0)
-		r = inbound_putback(in, data, (uint32_t)length);
-	if (r == 0)
-		make_ready(in);
+		took_turn(in);
 	return r;
+}
+
+const void *sivc_unread_bytes(const struct sivc_unread *unread, size_t *length)
+{
+	*length = unread->length - unread->offset;
+	return unread->bytes + unread->offset;
+}
+
+void sivc_unread_skip(struct sivc_unread *unread, size_t length)
+{
+	unread->offset += (uint32_t)length;
+}
+
+void sivc_unread_free(struct sivc_unread *unread)
+{
+	if (unread && unread->in)
+		TAILQ_REMOVE(&unread->in->taken, unread, link);
+	free(unread);
+}
+
+void sivc_putback(struct sivc_unread *unread)
+{
+	struct inbound *in = unread ? unread->in : NULL;
+
+	if (!in || unread->offset == unread->length) {
+		sivc_unread_free(unread);
+		return;
+	}
+	inbound_putback(unread);
+	make_ready(in);
 }
 
 uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
@@ -454,9 +497,10 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, v
 }
 
 /* One of whom nothing is known but that somebody has waited for it. */
-static bool is_nobody(const struct inbound *in)
+static bool is_nobody(struct inbound *in)
 {
-	return !in->owner.page && in->counters.messages == 0 && inbound_forgettable(in);
+	return !in->wanted && TAILQ_EMPTY(&in->waiters) && TAILQ_EMPTY(&in->taken) &&
+	       inbound_empty(in);
 }
 
 void receiver_wait_cancel(struct sivc_waiter *waiter)

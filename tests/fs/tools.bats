@@ -230,7 +230,7 @@ waits_in_mount() {
   mkdir 1/endpoints/clipboard
   same "$(limit ls 1)" $'acl\nendpoints\ninbox\npeers\nself\nstats'
   like "$(limit ls -lR 1)" "peers"
-  like "$(limit ls -l 1/inbox)" "^-rw------- .* 5 "
+  like "$(limit ls -l 1/inbox)" "^-rw------- .* 0 "
   same "$(limit stat -c '%A %F' 1/acl)" "-rw------- regular file"
   same "$(limit stat -c %a 1/acl 1/peers/2 1/self 1/stats)" $'600\n600\n444\n444'
   same "$(limit find 1 | sort)" "$(printf '1%s\n' '' /acl /endpoints /endpoints/clipboard \
