@@ -850,7 +850,6 @@ static bool waiting_reader_is_told(void)
 	return true;
 }
 
-/* It comes and goes under a name that a rule permits, and leaves a full ring each time. */
 /* Rules follow names after a pause, which grows with what that costs. */
 static bool becomes(struct house *house, bool permitted)
 {
@@ -861,6 +860,7 @@ static bool becomes(struct house *house, bool permitted)
 	return sivc_permitted(house->ep, ATTACKER) == permitted;
 }
 
+/* It comes and goes under a name that a rule permits, and leaves a full ring each time. */
 static bool memory_is_bounded(void)
 {
 	struct inbound *in;
