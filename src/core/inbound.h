@@ -24,12 +24,16 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* A message out of the ring. */
-struct unread {
-	TAILQ_ENTRY(unread) link;
+/* A message out of the ring: in its sender's queue, or with a reader who took it. */
+struct sivc_unread {
+	TAILQ_ENTRY(sivc_unread) link;
+	struct inbound *in; /* with a reader: whose it is; NULL: the endpoint was closed */
 	uint32_t length;
+	uint32_t offset; /* this much of it was read */
 	uint8_t bytes[];
 };
+
+TAILQ_HEAD(unreads, sivc_unread);
 
 /* A ring that was revoked, as it was at the last look. */
 struct unread_ring {
@@ -40,11 +44,11 @@ struct unread_ring {
 
 /* A message in pieces. */
 struct assembly {
-	struct unread *message; /* NULL: none */
-	uint32_t capacity;      /* bytes */
-	uint32_t turns;         /* that went into it */
-	unsigned int abandoned; /* in a row: begun and not ended */
-	uint32_t wasted;        /* turns that went into those */
+	struct sivc_unread *message; /* NULL: none */
+	uint32_t capacity;           /* bytes */
+	uint32_t turns;              /* that went into it */
+	unsigned int abandoned;      /* messages in a row that were begun and not ended */
+	uint32_t wasted;             /* turns that went into those */
 };
 
 enum inbound_permission {
@@ -74,7 +78,8 @@ struct inbound {
 	struct ring_rx rx;
 	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
 	struct assembly assembly;
-	TAILQ_HEAD(, unread) unread;
+	struct unreads unread;
+	struct unreads taken;            /* with readers */
 	TAILQ_HEAD(, unread_ring) rings; /* the oldest first */
 	struct unread_ring *next_ring;   /* with the channel: where what is in it will go */
 
@@ -114,7 +119,10 @@ bool inbound_forgettable(const struct inbound *in);
 /* The next message, in place.  -EAGAIN, -EPROTO: none. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
 void inbound_consume(struct inbound *in);
-int inbound_putback(struct inbound *in, const void *data, uint32_t length);
+/* Consumes it, too: sivc_take. */
+int inbound_take(
+	struct inbound *in, const struct sivc_message *message, struct sivc_unread **unread);
+void inbound_putback(struct sivc_unread *unread);
 /* Bytes of the whole messages that wait.  Looks at each of them. */
 uint64_t inbound_queued(struct inbound *in);
 /* Bytes of memory that wait, frames' headers included.  Looks at none. */

@@ -10,6 +10,7 @@
 
 #include "container_of.h"
 #include "inbound.h"
+#include "report.h"
 #include "tuning.h"
 
 static void on_serve(struct loop_task *task);
@@ -115,19 +116,30 @@ static int get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **result
 	return 0;
 }
 
-int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
+static void log_lacking(struct sivc_endpoint *ep, uint16_t domid, int r, bool asked)
+{
+	static const char format[] = "domain %u cannot send to endpoint %s: %s";
+
+	if (asked)
+		hv_log(ep->sivc->hv, LOG_ERR, format, domid, ep->name, strerror(-r));
+	else
+		report(ep->sivc, LOG_ERR, format, domid, ep->name, strerror(-r));
+}
+
+int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked)
 {
 	struct inbound *in;
 	int r = get(ep, domid, &in);
 
+	if (r == 0 && in->permission != INBOUND_REFUSED)
+		return 0; /* it notices nothing, and keeps its turn */
 	if (r == 0)
 		r = inbound_permit(in);
 	if (r == 0)
 		turn_set(in, in->turn); /* it has a channel now */
 	if (r == 0)
 		return 0;
-	hv_log(ep->sivc->hv, LOG_ERR, "domain %u cannot send to endpoint %s: %s", domid, ep->name,
-		strerror(-r));
+	log_lacking(ep, domid, r, asked);
 	return -ENOSPC;
 }
 
@@ -152,11 +164,14 @@ void receiver_forget(struct inbound *in)
 	inbound_free(in);
 }
 
-/* Events. */
+/* Those who are not ready: polled, or asleep until their event. */
 
-static void look_for_events(struct receiver *receiver)
+static void look_for_others(struct sivc_endpoint *ep)
 {
+	struct receiver *receiver = &ep->receiver;
+
 	receiver->taken = 0;
+	spin_look(&ep->sivc->spin);
 	while (receiver->asleep > 0 && receiver->events &&
 		hv_events_dispatch(receiver->events) == SIVC_HV_BATCH)
 		;
@@ -187,7 +202,7 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 static bool goes_to_the_end(struct inbound *in, int r)
 {
 	if (r == -ENOMEM) {
-		look_for_events(&in->ep->receiver); /* others may have something */
+		look_for_others(in->ep); /* others may have something */
 		turn_set(in, INBOUND_READY);
 		return true;
 	}
@@ -222,6 +237,7 @@ static int next_turn(
 			poor = in;
 		if (!goes_to_the_end(in, r))
 			continue;
+		ep->receiver.taken++;
 		if (++turns == TURNS_MAX)
 			break;
 		next = next ? next : TAILQ_FIRST(&ep->receiver.ready);
@@ -235,14 +251,17 @@ static int next_turn(
 /* The same for a caller who takes what there is, from anybody. */
 static int next_message(struct sivc_endpoint *ep, struct sivc_message *message)
 {
-	struct inbound *in;
+	struct inbound *in, *first = NULL;
 	int r;
 
 	if (ep->receiver.taken >= TURNS_MAX)
-		look_for_events(&ep->receiver);
-	r = next_turn(ep, false, &in, message);
-	if (r == -EPROTO) /* that is for those who wait for it */
-		serve_later(ep, r);
+		look_for_others(ep);
+	while ((r = next_turn(ep, false, &in, message)) == -EPROTO && in != first) {
+		serve_later(ep, r); /* that is for those who wait for it */
+		look_for_others(ep);
+		first = first ? first : in;
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	}
 	return r == -EPROTO ? -EAGAIN : r;
 }
 
@@ -276,9 +295,15 @@ int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 
 	if (r != -EAGAIN || from != SIVC_ANY || !TAILQ_EMPTY(&receiver->ready))
 		return r;
-	spin_look(&ep->sivc->spin);
-	look_for_events(receiver);
+	look_for_others(ep);
 	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
+}
+
+static void took_turn(struct inbound *in)
+{
+	in->ep->receiver.taken++;
+	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
 }
 
 void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
@@ -288,21 +313,48 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 	if (!in)
 		return;
 	inbound_consume(in);
-	ep->receiver.taken++;
-	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
-		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	took_turn(in);
 }
 
-int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
+int sivc_take(
+	struct sivc_endpoint *ep, const struct sivc_message *message, struct sivc_unread **unread)
 {
-	struct inbound *in;
-	int r = sender <= SIVC_DOMID_MAX ? get(ep, sender, &in) : -EINVAL; /* it may be forgotten */
+	struct inbound *in = receiver_find(ep, message->sender);
+	int r = in ? inbound_take(in, message, unread) : -EINVAL;
 
 	if (r == 0)
-		r = inbound_putback(in, data, (uint32_t)length);
-	if (r == 0)
-		make_ready(in);
+		took_turn(in);
 	return r;
+}
+
+const void *sivc_unread_bytes(const struct sivc_unread *unread, size_t *length)
+{
+	*length = unread->length - unread->offset;
+	return unread->bytes + unread->offset;
+}
+
+void sivc_unread_skip(struct sivc_unread *unread, size_t length)
+{
+	unread->offset += (uint32_t)length;
+}
+
+void sivc_unread_free(struct sivc_unread *unread)
+{
+	if (unread && unread->in)
+		TAILQ_REMOVE(&unread->in->taken, unread, link);
+	free(unread);
+}
+
+void sivc_putback(struct sivc_unread *unread)
+{
+	struct inbound *in = unread ? unread->in : NULL;
+
+	if (!in || unread->offset == unread->length) {
+		sivc_unread_free(unread);
+		return;
+	}
+	inbound_putback(unread);
+	make_ready(in);
 }
 
 uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
@@ -311,7 +363,7 @@ uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 	struct inbound *in, *after;
 	uint64_t bytes = 0;
 
-	look_for_events(&ep->receiver);
+	look_for_others(ep);
 	if (sivc_peek(ep, from, &message) < 0)
 		message.length = 0;
 	if (next)
@@ -369,7 +421,7 @@ static void serve(struct sivc_endpoint *ep)
 	loop_task_cancel(&ep->sivc->loop, &receiver->serve);
 	for (int turns = 0; receiver->waiting > 0 && turns < TURNS_MAX; turns++) {
 		if (receiver->taken >= TURNS_MAX)
-			look_for_events(receiver);
+			look_for_others(ep);
 		r = next_turn(ep, TAILQ_EMPTY(&receiver->waiters), &in, &message);
 		if (r != 0 && r != -EPROTO)
 			return;
@@ -442,10 +494,23 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, v
 	return 0;
 }
 
+/* One of whom nothing is known but that somebody has waited for it. */
+static bool is_nobody(const struct inbound *in)
+{
+	return !in->owner.page && in->counters.messages == 0 && inbound_forgettable(in);
+}
+
 void receiver_wait_cancel(struct sivc_waiter *waiter)
 {
+	struct waiters *list = waiter->list;
+	struct inbound *in = list == &waiter->ep->receiver.waiters
+				     ? NULL
+				     : container_of(list, struct inbound, waiters);
+
 	waiter_remove(waiter);
 	free(waiter);
+	if (in && is_nobody(in))
+		receiver_forget(in);
 }
 
 /* Life. */

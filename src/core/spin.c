@@ -134,6 +134,7 @@ static int look_until(struct spin *spin, uint64_t end)
 
 	do {
 		sched_yield(); /* the other side may need this processor */
+		spin_look(spin);
 		r = loop_run(spin->loop, 0);
 		if (r == 0)
 			r = look_and_do(spin);

@@ -15,7 +15,7 @@
 #include "backend.h"
 
 #define FIRST_REF  8u /* smaller ones are bogus */
-#define NAMES_MAX  64
+#define NAMES_MAX  16384
 #define DOMAIN_MAX 256
 
 /* Where the hypervisor's own memory comes from: tests of allocations that fail have another. */
