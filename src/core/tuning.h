@@ -20,8 +20,7 @@
 
 /*
  * So often in a row may a peer cost us something for nothing: a signal without data (XSA-332), a
- * message that it does not end, a line in the log.  An honest peer that loses a race does it once
- * or twice.
+ * message without end, a line in the log.  An honest peer that loses a race does it once or twice.
  */
 #define IDLE_EVENTS_MAX 8
 
