@@ -162,8 +162,8 @@ one() {
 
 # --- Steps ----------------------------------------------------------------------------------------
 
-test_packages=(bats busybox-static clang-format clang-tidy codespell dash mandoc mawk perl-base procps
-  python3-minimal python3 shellcheck socat systemd util-linux)
+test_packages=(bats busybox-static clang-format clang-tidy codespell cpio dash git gpg gpg-agent mandoc mawk
+  perl-base procps pv python3-minimal python3 shellcheck socat systemd util-linux zstd)
 
 # build DIRECTORY OPTION...: with warnings as errors.
 build() {

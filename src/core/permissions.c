@@ -184,8 +184,8 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 			       domid_compare));
 }
 
-/* The page and node of a domain that has ended would stay for ever. */
-static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+/* A domain has ended if the rules that found it there before do not find it now. */
+static void mark_known(struct sivc_endpoint *ep, const struct snapshot *snapshot, bool same_rules)
 {
 	struct inbound *in, *next;
 
@@ -193,7 +193,16 @@ static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapsh
 		if (exists(snapshot, in->domid))
 			in->domain = INBOUND_KNOWN;
 		else if (in->domain == INBOUND_KNOWN)
-			in->domain = INBOUND_ENDED;
+			in->domain = same_rules ? INBOUND_ENDED : INBOUND_UNKNOWN;
+	}
+}
+
+/* Their pages and nodes would stay for ever. */
+static void forget_ended(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
 		if (inbound_forgettable(in))
 			receiver_forget(in);
 	}
@@ -235,12 +244,8 @@ static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 /* -ENOSPC: one domain lacks something, all others are done. */
 static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
-	int r;
-
 	refuse_others(ep, snapshot);
-	r = permit_all(ep, snapshot);
-	forget_ended(ep, snapshot);
-	return r;
+	return permit_all(ep, snapshot);
 }
 
 /* Names. */
@@ -277,6 +282,8 @@ static void enforce(struct sivc_endpoint *ep)
 	ep->permissions.names_unknown = false;
 	snapshot.unasked = true;
 	put_in_force(ep, &snapshot); /* what is lacking is in the log */
+	mark_known(ep, &snapshot, true);
+	forget_ended(ep);
 	snapshot_deinit(&snapshot);
 	ep->permissions.cost = loop_now() - start;
 }
@@ -381,6 +388,7 @@ static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct a
 	ep->permissions.acl = *acl;
 	forgive(ep, written, &snapshot);
 	r = put_in_force(ep, &snapshot);
+	mark_known(ep, &snapshot, false);
 	snapshot_deinit(&snapshot);
 	return r;
 }
@@ -486,7 +494,8 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 		return in->permission != INBOUND_REFUSED;
 	/* Never seen: under `allow *` it would be. */
 	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
-	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
+	return acl->everybody && names >= 0 &&
+	       acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
 }
 
 int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)

@@ -53,7 +53,7 @@ static unsigned int permitted(const struct sivc_endpoint *ep)
 	return n;
 }
 
-static void write_all(FILE *f, const struct sivc_endpoint *ep)
+static void write_messages(FILE *f, const struct sivc_endpoint *ep)
 {
 	received(f, ep, "received_messages_total", "Messages that readers have taken.",
 		offsetof(struct inbound, counters.messages));
@@ -63,6 +63,34 @@ static void write_all(FILE *f, const struct sivc_endpoint *ep)
 		offsetof(struct outbound, counters.messages));
 	sent(f, ep, "sent_bytes_total", "Bytes of those messages.",
 		offsetof(struct outbound, counters.bytes));
+}
+
+static void write_streams(FILE *f, const struct sivc_endpoint *ep)
+{
+	received(f, ep, "received_streams_total", "Streams that readers have begun to read.",
+		offsetof(struct inbound, counters.streams));
+	received(f, ep, "received_streams_ended_total", "Of those: read to the end.",
+		offsetof(struct inbound, counters.ended));
+	received(f, ep, "received_streams_cut_total", "Of those: cut, by either side.",
+		offsetof(struct inbound, counters.cut));
+	received(f, ep, "received_bytes_total", "Bytes of streams that readers have taken.",
+		offsetof(struct inbound, counters.bytes));
+	sent(f, ep, "sent_streams_total", "Streams that have begun.",
+		offsetof(struct outbound, counters.streams));
+	sent(f, ep, "sent_streams_ended_total", "Of those: their end was sent.",
+		offsetof(struct outbound, counters.ended));
+	sent(f, ep, "sent_streams_cut_total", "Of those: cut, by either side.",
+		offsetof(struct outbound, counters.cut));
+	sent(f, ep, "sent_bytes_total", "Bytes of streams that are in memory of the receiver.",
+		offsetof(struct outbound, counters.bytes));
+}
+
+static void write_all(FILE *f, const struct sivc_endpoint *ep)
+{
+	if (ep->streams)
+		write_streams(f, ep);
+	else
+		write_messages(f, ep);
 	sent(f, ep, "refused_sends_total", "Sends that the receiver does not permit (EACCES).",
 		offsetof(struct outbound, counters.refused));
 	sent(f, ep, "full_sends_total", "Sends that found no room and waited, or got EAGAIN.",

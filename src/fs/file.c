@@ -12,18 +12,19 @@
 /* Bytes: the largest struct of an open file, and what an allocation adds. */
 #define HANDLE_COST 512
 
-static const struct file_ops *ops_of(enum node_kind kind)
+static const struct file_ops *ops_of(const struct node *node)
 {
-	switch (kind) {
+	switch (node->kind) {
 	case NODE_ACL:
 		return &acl_ops;
 	case NODE_SELF:
 	case NODE_STATS:
 		return &text_ops;
 	case NODE_INBOX:
-		return &inbox_ops;
+	case NODE_INBOX_FROM:
+		return node->branch->streams ? &stream_inbox_ops : &inbox_ops;
 	case NODE_PEER:
-		return &peer_ops;
+		return node->branch->streams ? &stream_peer_ops : &peer_ops;
 	default:
 		return &listing_ops;
 	}
@@ -122,17 +123,20 @@ static int open_charged(fuse_req_t request, const struct file_ops *ops, const st
 
 void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	const struct node *node = node_of(fuse_req_userdata(request), ino);
-	const struct file_ops *ops = ops_of(node->kind);
+	struct node *node = node_of(fuse_req_userdata(request), ino);
+	const struct file_ops *ops = ops_of(node);
 	struct file *file;
 	int r = node->branch->endpoint ? check_access(ops, fi->flags) : -ENODEV;
 
 	if (r == 0)
 		r = open_charged(request, ops, node, fi->flags, &file);
-	if (r < 0)
+	if (r < 0) {
 		reply_error(request, r);
-	else
-		reply_open(request, file);
+		return;
+	}
+	if (ops->poll && (fi->flags & O_ACCMODE) != O_WRONLY)
+		tree_endless(node);
+	reply_open(request, file);
 }
 
 void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -142,6 +146,20 @@ void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi
 	locks_flush(node_of(fuse_req_userdata(request), ino), fi->lock_owner);
 	if (file->ops->flush && file->branch->endpoint)
 		file->ops->flush(file, request);
+	else
+		reply_error(request, 0);
+}
+
+void file_sync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	(void)data_only;
+	if (!file->branch->endpoint)
+		reply_error(request, -ENODEV);
+	else if (file->ops->sync)
+		file->ops->sync(file, request);
 	else
 		reply_error(request, 0);
 }

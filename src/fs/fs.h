@@ -16,10 +16,10 @@
  *	file.c		open files, whatever they are; replies
  *	acl.c		the file acl
  *	text.c		the files self and stats
- *	messages.c	the files inbox and peers/N; then reading.c, writing.c, poll.c, held.c
- *	ioctl.c		ioctls on any of them
- *	locks.c		flock and fcntl locks on any of them
- *	account.c	the memory that each user may cause
+ *	messages.c	the files inbox, inbox.from and peers/N; then reading.c, writing.c, poll.c,
+ *held.c stream.c	the same of endpoints of streams; then stream_*.c, kept.c, dying.c ioctl.c
+ *ioctls on any of them locks.c		flock and fcntl locks on any of them account.c	the memory
+ *that each user may cause
  *
  * A handler decodes a request, calls libsivc and replies exactly once, at once or, for a read or
  * write that has to wait, later (held.c).  What is allowed to whom is decided by the kernel
@@ -55,7 +55,7 @@ struct fs {
 	struct fuse_session *session;
 	uid_t uid;
 	gid_t gid;
-	mode_t mode; /* of inbox and peers/N */
+	mode_t mode; /* of inbox, inbox.from and peers/N */
 	mode_t acl_mode;
 	mode_t umask;
 	const char *acl; /* the file of acl=; NULL: none */
@@ -87,6 +87,7 @@ struct fs {
 	void *reserve;           /* fs.c: for when there is no more */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
 
+	bool processes_hidden; /* in /proc, and the log has said so: stream.c */
 	bool mode_logged; /* that a mode was changed so that others can read messages: tree.c */
 	bool done;        /* unmounted, aborted, or told to end */
 };

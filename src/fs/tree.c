@@ -20,6 +20,7 @@
 #define DOMID_DIGITS    5
 #define KIND_SHIFT      16 /* above the domain id, in keys and st_ino */
 #define BRANCH_SHIFT    24
+#define NEVER_REACHED   ((off_t)1 << 40) /* bytes */
 #define FOREVER         86400.0 /* seconds; nobody but the kernel's callers changes these */
 #define PERMISSION_BITS 01777   /* nothing here is ever set-id */
 
@@ -32,8 +33,10 @@ static const struct kind {
 	[NODE_TOP] = {NULL, S_IFDIR | 0755, false},
 	[NODE_PEERS] = {"peers", S_IFDIR | 0755, false},
 	[NODE_ENDPOINTS] = {"endpoints", S_IFDIR | 0755, true},
+	[NODE_STREAMS] = {"streams", S_IFDIR | 0755, true},
 	[NODE_ACL] = {"acl", S_IFREG | 0600, false},
 	[NODE_INBOX] = {"inbox", S_IFREG | 0600, false},
+	[NODE_INBOX_FROM] = {"inbox.from", S_IFREG | 0600, false},
 	[NODE_SELF] = {"self", S_IFREG | 0444, true},
 	[NODE_STATS] = {"stats", S_IFREG | 0444, false},
 	[NODE_PEER] = {NULL, S_IFREG | 0600, false},
@@ -42,19 +45,21 @@ static const struct kind {
 
 /* Branches. */
 
-int branch_new(struct fs *fs, const char *name, struct branch **result)
+int branch_new(struct fs *fs, const char *name, bool streams, struct branch **result)
 {
 	struct branch *branch = calloc(1, sizeof(*branch));
 	int r;
 
 	if (!branch)
 		return -ENOMEM;
-	r = sivc_endpoint_open(fs->sivc, name, NULL, &branch->endpoint);
+	r = streams ? sivc_stream_open(fs->sivc, name, NULL, &branch->endpoint)
+		    : sivc_endpoint_open(fs->sivc, name, NULL, &branch->endpoint);
 	if (r < 0) {
 		free(branch);
 		return r;
 	}
 	branch->fs = fs;
+	branch->streams = streams;
 	strcpy(branch->name, name); /* libsivc took it: it is not longer */
 	branch->number = ++fs->branches_made;
 	branch->references = 1;
@@ -111,12 +116,13 @@ void branch_close(struct branch *branch)
 	branch_put(branch, 1);
 }
 
-struct branch *branch_find(const struct fs *fs, const char *name)
+struct branch *branch_find(const struct fs *fs, const char *name, bool streams)
 {
 	struct branch *branch;
 
 	TAILQ_FOREACH (branch, &fs->branches, link)
-		if (branch != fs->root && branch->endpoint && strcmp(branch->name, name) == 0)
+		if (branch != fs->root && branch->endpoint && branch->streams == streams &&
+			strcmp(branch->name, name) == 0)
 			return branch;
 	return NULL;
 }
@@ -177,6 +183,8 @@ const char *node_name(enum node_kind kind)
 
 bool node_exists(const struct branch *branch, enum node_kind kind)
 {
+	if (kind == NODE_INBOX_FROM && branch->streams)
+		return false;
 	return kinds[kind].name && (!kinds[kind].root_only || branch == branch->fs->root);
 }
 
@@ -243,7 +251,8 @@ static int find(const struct node *parent, const char *name, struct node **node)
 	case NODE_PEERS:
 		return find_peer(branch, name, node);
 	case NODE_ENDPOINTS:
-		branch = branch_find(branch->fs, name);
+	case NODE_STREAMS:
+		branch = branch_find(branch->fs, name, parent->kind == NODE_STREAMS);
 		if (!branch)
 			return -ENOENT;
 		*node = &branch->fixed[NODE_TOP];
@@ -255,9 +264,12 @@ static int find(const struct node *parent, const char *name, struct node **node)
 
 /* Attributes. */
 
+/* Who may read inbox may read inbox.from, which is the same queue. */
 static uint32_t attributes_key(const struct node *node)
 {
-	return (uint32_t)node->kind << KIND_SHIFT | node->domid;
+	enum node_kind kind = node->kind == NODE_INBOX_FROM ? NODE_INBOX : node->kind;
+
+	return (uint32_t)kind << KIND_SHIFT | node->domid;
 }
 
 static struct attributes *attributes_find(const struct node *node)
@@ -277,7 +289,8 @@ static mode_t first_mode(const struct node *node)
 
 	if (node->kind == NODE_TOP)
 		mode = node->branch->mode;
-	else if (node->kind == NODE_INBOX || node->kind == NODE_PEER)
+	else if (node->kind == NODE_INBOX || node->kind == NODE_INBOX_FROM ||
+		 node->kind == NODE_PEER)
 		mode = S_IFREG | fs->mode;
 	else if (node->kind == NODE_ACL)
 		mode = S_IFREG | fs->acl_mode;
@@ -381,6 +394,18 @@ static double attributes_timeout(const struct node *node)
 static double entry_timeout(const struct node *node)
 {
 	return node->kind < NODE_FIXED ? FOREVER : 0;
+}
+
+void tree_endless(struct node *node)
+{
+	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
+
+	if (node->endless)
+		return;
+	node->endless = node->kind == NODE_PEER;
+	/* A notice that data was stored there, of no bytes. */
+	fuse_lowlevel_notify_store(
+		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
 }
 
 void reply_entry(fuse_req_t request, struct node *node)

@@ -3,9 +3,9 @@
  * tree.h: which files there are.
  *
  * A branch is an endpoint with its directory and the files in it: the root of the mount, and one
- * for each directory in endpoints/.  A node is what one FUSE node id means; the id is the node's
- * address (the root's is FUSE_ROOT_ID).  Directories, acl, inbox, self and stats have one node
- * each, in the branch.
+ * for each directory in endpoints/ and streams/.  A node is what one FUSE node id means; the id is
+ * the node's address (the root's is FUSE_ROOT_ID).  Directories, acl, inbox, self and stats have
+ * one node each, in the branch.
  *
  * What is in peers/ gets a new node, an alias, at every lookup.  The kernel holds the lock of an
  * inode during a direct write, and somebody who waits for that lock cannot be killed.  A write to
@@ -33,9 +33,11 @@ enum node_kind {
 	NODE_TOP, /* an endpoint's directory */
 	NODE_PEERS,
 	NODE_ENDPOINTS, /* in the root only */
+	NODE_STREAMS,   /* in the root only */
 	NODE_ACL,
 	NODE_INBOX,
-	NODE_SELF, /* in the root only */
+	NODE_INBOX_FROM, /* its owner, mode and times are inbox's */
+	NODE_SELF,       /* in the root only */
 	NODE_STATS,
 	NODE_FIXED, /* how many there are of those above */
 	NODE_PEER = NODE_FIXED,
@@ -47,6 +49,7 @@ struct node {
 	enum node_kind kind;
 	uint16_t domid; /* of NODE_PEER and NODE_NAME */
 	uint64_t lookups;
+	bool endless;           /* tree_endless */
 	TAILQ_ENTRY(node) link; /* aliases */
 };
 
@@ -67,6 +70,7 @@ struct file;
 struct branch {
 	struct fs *fs;
 	struct sivc_endpoint *endpoint; /* NULL: closed */
+	bool streams;                   /* it is one of streams */
 	char name[SIVC_ENDPOINT_MAX + 1];
 	uint32_t number; /* for st_ino */
 	TAILQ_ENTRY(branch) link;
@@ -87,12 +91,12 @@ struct branch {
 };
 
 /* Opens the endpoint.  -EBUSY, -EINVAL, -EEXIST ... as sivc_endpoint_open(). */
-int branch_new(struct fs *fs, const char *name, struct branch **branch);
+int branch_new(struct fs *fs, const char *name, bool streams, struct branch **branch);
 /* Answers what is held, closes the endpoint, and takes the branch out of the tree. */
 void branch_close(struct branch *branch);
 void branch_get(struct branch *branch);
 void branch_put(struct branch *branch, uint64_t references);
-struct branch *branch_find(const struct fs *fs, const char *name);
+struct branch *branch_find(const struct fs *fs, const char *name, bool streams);
 /* However many references the kernel still holds. */
 void tree_free(struct fs *fs);
 
@@ -103,6 +107,17 @@ const char *node_name(enum node_kind kind);
 bool node_exists(const struct branch *branch, enum node_kind kind);
 void node_attributes(const struct node *node, struct attributes *attributes);
 void node_stat(const struct node *node, struct stat *st);
+
+/*
+ * The size is 0 for stat(2), so that programs that copy files pass the messages by.  But the kernel
+ * takes it for the end of the file too, and ends sendfile(2) and asynchronous reads there without
+ * asking us.  So before an open for reading is answered, the kernel is told of an end that is never
+ * reached.  The next answer to stat takes that back.
+ *
+ * Such a notice makes the kernel ignore an answer about attributes that is under way, the mode
+ * included.  The mode of an alias can be changed through another one, so it is told once only.
+ */
+void tree_endless(struct node *node);
 
 void reply_entry(fuse_req_t request, struct node *node);
 
