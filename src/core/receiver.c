@@ -134,9 +134,8 @@ int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked)
 
 	if (r == 0 && in->permission != INBOUND_REFUSED)
 		return 0; /* it notices nothing, and keeps its turn */
-	if (r == 0) {
+	if (r == 0)
 		r = inbound_permit(in);
-	}
 	if (r == 0)
 		turn_set(in, in->turn); /* it has a channel now */
 	if (r == 0)

@@ -44,7 +44,7 @@ build() { # target
   local out=(-o "$dir/$1")
   case $1 in
     sender | receiver)
-      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo"/src/hv/{hv,fork}.c "$repo/src/common/number.c" "${out[@]}"
       ;;
     acl) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}" ;;
     node) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;
