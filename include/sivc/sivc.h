@@ -55,6 +55,7 @@ struct sivc_waiter;   /* somebody who waits for a message, or for room */
 struct sivc_sending;  /* messages that wait for room */
 struct sivc_reader;   /* a stream that is read */
 struct sivc_writer;   /* a stream that is written */
+struct sivc_unread;   /* a message that is read in parts */
 
 #define SIVC_RING_DEFAULT    65536u /* bytes of ring a permitted sender */
 #define SIVC_RING_MIN        4096u
@@ -65,6 +66,7 @@ struct sivc_writer;   /* a stream that is written */
 #define SIVC_SPIN_MAX        10000u  /* microseconds */
 #define SIVC_SPIN_NONE       UINT32_MAX
 #define SIVC_ENDPOINT_MAX    63   /* characters of an endpoint's name */
+#define SIVC_NAME_MAX        63   /* characters of a domain's name */
 #define SIVC_ANY             (-1) /* receive: from anybody */
 
 struct sivc_config {
@@ -112,12 +114,15 @@ uint32_t sivc_ring(const struct sivc *sivc);    /* bytes */
 uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
 
 /*
- * Names of domains.  sivc_resolve: a number or a name; -ENOENT: no domain.
+ * Names of domains: 1..SIVC_NAME_MAX of [A-Za-z0-9._-].
+ * sivc_resolve: a number or a name; -ENOENT: no domain.
+ * sivc_name_of: the name of a domain; -ENOENT: it has none that we know.
  * sivc_names: calls fn for every name that is known now.  They are read forty times a second at
  * most: who asks more often, or while others do, is told what was so up to 25 ms ago.  The acl is
  * not: it goes by what is so.
  */
 int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid);
+int sivc_name_of(struct sivc *sivc, uint16_t domid, char name[SIVC_NAME_MAX + 1]);
 int sivc_names(
 	struct sivc *sivc, void (*fn)(void *data, const char *name, uint16_t domid), void *data);
 
@@ -189,7 +194,6 @@ ssize_t sivc_receive(struct sivc_endpoint *endpoint, int from, void *buffer, siz
  * Receiving, for a program with a loop of its own.  sivc_peek: the next message, in place: valid
  * until the next call with this endpoint.  It stays the next one until sivc_consume.  The bytes
  * may lie in memory that the sender can still change: copy what you decide upon.  -EAGAIN: none.
- * sivc_putback: a message that was consumed goes to the front of its sender's again.
  * sivc_queued: bytes of whole messages that wait, and in *next (may be NULL) the next one's, or 0.
  */
 struct sivc_message {
@@ -201,8 +205,22 @@ struct sivc_message {
 
 int sivc_peek(struct sivc_endpoint *endpoint, int from, struct sivc_message *message);
 void sivc_consume(struct sivc_endpoint *endpoint, const struct sivc_message *message);
-int sivc_putback(struct sivc_endpoint *endpoint, uint16_t sender, const void *data, size_t length);
 uint64_t sivc_queued(struct sivc_endpoint *endpoint, int from, uint32_t *next);
+
+/*
+ * Reading a message in parts.  sivc_take: the message that was peeked is consumed, and its bytes
+ * are the caller's, in memory that its sender cannot change.  -ENOMEM: it stays where it is.
+ * sivc_unread_bytes: those that were not skipped yet, and how many.
+ * sivc_putback: they go to the front of their sender's queue again, which cannot fail.  After the
+ * endpoint was closed they are thrown away.
+ * After sivc_unread_free (they were all read) or sivc_putback *unread is no more; NULL is fine.
+ */
+int sivc_take(struct sivc_endpoint *endpoint, const struct sivc_message *message,
+	struct sivc_unread **unread);
+const void *sivc_unread_bytes(const struct sivc_unread *unread, size_t *length);
+void sivc_unread_skip(struct sivc_unread *unread, size_t length);
+void sivc_unread_free(struct sivc_unread *unread);
+void sivc_putback(struct sivc_unread *unread);
 
 /*
  * Sending many messages with one index update and one signal.  Returns how many whole messages went

@@ -3,16 +3,14 @@
  * inbound.h: what one other domain, P, has for one endpoint of ours.
  *
  * We own its page of the table and, while it is permitted, a channel.  Messages are read in place.
- * Before what is in the ring come `unread` messages, which were taken out of it: pieces that were
- * put together, and what a reader gave back; and before those in the ring, rings that were
- * revoked with messages in them, copied out of the sender's reach.
+ * Before what is in the ring come `unread` messages, which were put together from pieces or given
+ * back by a reader, and then `rings` that were revoked, copied out of P's reach.
  *
- * P is the adversary.  What it can make us hold is a ring, UNREAD_RINGS_MAX revoked rings by being
- * refused and permitted, and one message that is being put together (max_msg).  Signals without
- * data, and messages that are begun and never end, make it wait.  A breach closes the ring until
- * the domain is permitted anew.
+ * P is the adversary.  It can make us hold a ring, UNREAD_RINGS_MAX revoked rings, and one message
+ * in pieces (max_msg).  Signals without data, and messages that never end, make P wait.  A breach
+ * closes the ring until P is permitted anew.
  *
- * Nothing here calls upward: what changes for its readers, receiver.c asks.
+ * Nothing here calls upward: receiver.c asks.
  */
 #ifndef SIVC_INBOUND_H
 #define SIVC_INBOUND_H
@@ -26,12 +24,16 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* A message out of the ring. */
-struct unread {
-	TAILQ_ENTRY(unread) link;
+/* A message out of the ring: in its sender's queue, or with a reader who took it. */
+struct sivc_unread {
+	TAILQ_ENTRY(sivc_unread) link;
+	struct inbound *in; /* with a reader: whose it is; NULL: the endpoint was closed */
 	uint32_t length;
+	uint32_t offset; /* this much of it was read */
 	uint8_t bytes[];
 };
+
+TAILQ_HEAD(unreads, sivc_unread);
 
 /* A ring that was revoked, as it was at the last look. */
 struct unread_ring {
@@ -42,11 +44,11 @@ struct unread_ring {
 
 /* A message in pieces. */
 struct assembly {
-	struct unread *message; /* NULL: none */
-	uint32_t capacity;      /* bytes */
-	uint32_t turns;         /* that went into it */
-	unsigned int abandoned; /* messages in a row that were begun and not ended */
-	uint32_t wasted;        /* turns that went into those */
+	struct sivc_unread *message; /* NULL: none */
+	uint32_t capacity;           /* bytes */
+	uint32_t turns;              /* that went into it */
+	unsigned int abandoned;      /* messages in a row that were begun and not ended */
+	uint32_t wasted;             /* turns that went into those */
 };
 
 /* A stream, from its FIRST frame on. */
@@ -93,7 +95,9 @@ struct inbound {
 	struct ring_rx rx;
 	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
 	struct assembly assembly;
-	TAILQ_HEAD(, unread) unread;
+	struct unreads unread;
+	uint64_t unread_bytes;           /* of those that were not read */
+	struct unreads taken;            /* with readers */
 	TAILQ_HEAD(, unread_ring) rings; /* the oldest first */
 	struct unread_ring *next_ring;   /* with the channel: where what is in it will go */
 	struct incoming incoming;        /* incoming.c: the stream that is under way */
@@ -144,10 +148,13 @@ int inbound_publish(struct inbound *in);
 /* The next message, in place.  -EAGAIN: none; -EPROTO: none, and P broke the protocol. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
 void inbound_consume(struct inbound *in);
-int inbound_putback(struct inbound *in, const void *data, uint32_t length);
+/* Consumes it, too: sivc_take. */
+int inbound_take(
+	struct inbound *in, const struct sivc_message *message, struct sivc_unread **unread);
+void inbound_putback(struct sivc_unread *unread);
 /* Bytes of the whole messages that wait.  Looks at each of them. */
 uint64_t inbound_queued(struct inbound *in);
-/* Bytes of memory that wait, frames' headers included.  Looks at none. */
+/* Bytes that wait, with the headers and padding of those in rings.  Looks at no message. */
 uint64_t inbound_queued_memory(const struct inbound *in);
 
 /* There is nothing new since the last look.  A breach is something. */

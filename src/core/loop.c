@@ -21,7 +21,7 @@ uint64_t loop_now(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* The timerfd follows the first timer; or is due at once, for a task that somebody has to see. */
+/* The timerfd follows the first timer.  It is due at once if a task makes `epoll` readable. */
 static void timers_arm(struct loop *loop)
 {
 	const struct loop_timer *first = TAILQ_FIRST(&loop->timers);
@@ -41,7 +41,7 @@ static void timers_expire(void *data)
 	struct loop_timer *timer;
 	uint64_t count, now = loop_now();
 
-	/* Only to make it unreadable; how often it expired is of no interest. */
+	/* Only to make it unreadable. */
 	if (read(loop->timerfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
 	while ((timer = TAILQ_FIRST(&loop->timers)) != NULL && timer->due <= now) {
@@ -110,7 +110,7 @@ void loop_watch(struct loop *loop)
 	timers_arm(loop);
 }
 
-/* Those that are queued now; what they queue is for the next time. */
+/* Those that are queued now; what they queue is for the next round. */
 int loop_run_tasks(struct loop *loop)
 {
 	struct loop_task *task;
@@ -170,9 +170,7 @@ struct loop_fd *loop_find(struct loop *loop, int fd)
 	return NULL;
 }
 
-/* What ends in the middle of something. */
-
-/* The last one may be whoever embeds the loop. */
+/* Objects that end in a callback.  The last one may embed the loop. */
 void loop_leave(struct loop *loop)
 {
 	struct loop_objects ended = STAILQ_HEAD_INITIALIZER(ended);

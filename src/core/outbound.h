@@ -2,11 +2,10 @@
 /*
  * outbound.h: what one other domain, R, lets one endpoint of ours send.
  *
- * R publishes, we map: its node in the store names its page, its page describes its ring.  `state`
- * is how far we have come, and what a send fails with.  set_state() alone changes it, from
- * outbound_update(), which runs before each send: it reads the node if the watch has fired, and the
- * page if its seq has changed, which is one load.  R's page is R's word: what it says is copied and
- * checked, and its worst effect is that we cannot send to R.
+ * R's node in the store names R's page, which describes R's ring.  `state` is how far we have come,
+ * and what a send fails with.  set_state() alone changes it, from outbound_update(), which runs
+ * before each send: it reads the node if the watch has fired, and the page if its seq has changed.
+ * What the page says is copied and checked; at worst we cannot send to R.
  */
 #ifndef SIVC_OUTBOUND_H
 #define SIVC_OUTBOUND_H

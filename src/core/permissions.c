@@ -15,18 +15,18 @@
 #include "sender.h"
 #include "tuning.h"
 
-/* A domain that has a name, and what the rules about its names say. */
+/* A domain with a name, and what rules about its names say. */
 struct named {
 	uint16_t domid;
-	bool refused; /* by one of them */
-	bool allowed; /* by one of them */
+	bool refused;
+	bool allowed;
 };
 
-/* Who has which name now, as far as the acl asks. */
+/* Names and domains of now, as far as the acl asks. */
 struct snapshot {
 	struct named *named; /* by domid */
 	size_t named_count;
-	uint16_t *domids; /* domains that `*` is about */
+	uint16_t *domids; /* known ones, for `*` */
 	size_t domid_count;
 };
 
@@ -43,7 +43,7 @@ static int named_compare(const void *a, const void *b)
 	return (int)first->domid - (int)second->domid;
 }
 
-/* One for each domain, however many names it has. */
+/* One for each domain. */
 static void named_settle(struct snapshot *snapshot)
 {
 	struct named *named = snapshot->named;
@@ -112,7 +112,7 @@ static const struct named *named_find(const struct snapshot *snapshot, uint16_t 
 	return bsearch(&key, snapshot->named, snapshot->named_count, sizeof(key), named_compare);
 }
 
-/* It is refused if one rule about it refuses it. */
+/* One rule that refuses it is enough. */
 static bool allows(const struct acl *acl, const struct snapshot *snapshot, uint16_t domid)
 {
 	const struct acl_rule *rule = acl_rule_for(acl, domid);
@@ -143,10 +143,7 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 	return false;
 }
 
-/*
- * A domain id that had a name and has none is of a domain that has ended.  It would cost a page and
- * a node for ever: ids are not used again before all have been.
- */
+/* A domain that had a name and has none has ended.  Its page and node would stay for ever. */
 static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	struct inbound *in, *next;
@@ -161,7 +158,7 @@ static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapsh
 	}
 }
 
-/* The first error is kept; one domain's error does not keep the others out. */
+/* The first error counts; it does not stop the others. */
 static void permit(
 	struct sivc_endpoint *ep, const struct snapshot *snapshot, uint16_t domid, int *error)
 {
@@ -171,7 +168,7 @@ static void permit(
 		*error = r;
 }
 
-/* Everybody whom a rule may mean. */
+/* Every domain that a rule may mean. */
 static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	const struct acl *acl = &ep->permissions.acl;
@@ -192,7 +189,7 @@ static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 	return error;
 }
 
-/* What a single domain lacks undoes nothing: -ENOSPC. */
+/* -ENOSPC: one domain lacks something, all others are done. */
 static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	refuse_others(ep, snapshot);
@@ -208,7 +205,7 @@ static void enforce_after(struct sivc_endpoint *ep, uint64_t ns)
 	loop_timer_set(&ep->sivc->loop, &ep->permissions.timer, ns, on_names_timer);
 }
 
-/* Who has lost a name must not keep what it permitted: again and again, until it is done. */
+/* A domain that lost its name must not stay permitted. */
 static void enforce_later(struct sivc_endpoint *ep, int error)
 {
 	if (!ep->permissions.names_unknown)
@@ -242,14 +239,14 @@ static void on_names_timer(struct loop_timer *timer)
 	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
 }
 
-/* The pause grows with what the last look has cost: a fifth of a processor, and no more. */
+/* The pause grows with the cost of the last look, so names take a part of a processor at most. */
 static void on_names(void *data)
 {
 	struct sivc_endpoint *ep = data;
 	uint64_t pause = NAMES_PAUSE_MS * NSEC_PER_MSEC;
 
 	if (ep->permissions.timer.due == 0)
-		enforce_after(ep, pause + 4 * ep->permissions.cost);
+		enforce_after(ep, pause + TURNS_MAX * ep->permissions.cost);
 }
 
 void permissions_suspend(struct sivc_endpoint *ep)
@@ -280,7 +277,7 @@ static bool has_name(const struct hv_name *names, int count, const char *name)
 	return false;
 }
 
-/* A name in a rule must be known: now, or by the table already. */
+/* A name in a rule must be known now, or be in the table. */
 static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 {
 	const struct acl_rule *rule, *unknown = NULL;
@@ -304,8 +301,7 @@ static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 	return -ENOENT;
 }
 
-/* A domain that has broken the protocol gets another ring when it is allowed anew, by name or not.
- */
+/* A domain that broke the protocol gets another ring when it is allowed anew. */
 static void forgive(
 	struct sivc_endpoint *ep, const struct acl *written, const struct snapshot *snapshot)
 {
@@ -318,13 +314,13 @@ static void forgive(
 }
 
 /*
- * Takes the acl over, also when a domain lacks something (-ENOSPC); on any other error it changes
- * nothing.  `written` is those rules of it that somebody has just written.
+ * Takes the acl over, also if a domain lacks something (-ENOSPC).  Any other error changes nothing.
+ * `written`: those of its rules that are new.
  */
 static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
 	struct snapshot snapshot;
-	int r = ep->receiver.events ? follow_names(ep, acl) : -EAGAIN; /* restore.c is at it */
+	int r = ep->receiver.events ? follow_names(ep, acl) : -EAGAIN; /* until restore.c is done */
 
 	if (r == 0)
 		r = snapshot_take(ep, acl, &snapshot);
@@ -364,7 +360,7 @@ void permissions_deinit(struct sivc_endpoint *ep)
 
 /* The public functions. */
 
-/* The table with the written rules added to it, or instead of it. */
+/* Adds the written rules to the table, or replaces it. */
 static int merge(
 	const struct sivc_endpoint *ep, const struct acl *written, bool replace, struct acl *merged)
 {
@@ -442,7 +438,7 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 
 	if (in)
 		return in->permission != INBOUND_REFUSED;
-	/* One that was never seen would be, under `allow *`, unless its name is refused. */
+	/* Never seen: `allow *` counts, unless its name is refused. */
 	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
 	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
 }
@@ -452,7 +448,7 @@ int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)
 	bool known = sender_find(ep, domid) != NULL;
 	int r = sender_open(ep, domid);
 
-	/* A domain that was opened by number is one that `allow *` is about. */
+	/* `allow *` is about a domain that was opened by number. */
 	if (r == 0 && !known && ep->permissions.acl.everybody)
 		enforce(ep);
 	return r;

@@ -298,6 +298,13 @@ int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
 }
 
+static void took_turn(struct inbound *in)
+{
+	in->ep->receiver.taken++;
+	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+}
+
 void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 {
 	struct inbound *in = receiver_find(ep, message->sender);
@@ -305,21 +312,48 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 	if (!in)
 		return;
 	inbound_consume(in);
-	ep->receiver.taken++;
-	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
-		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	took_turn(in);
 }
 
-int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
+int sivc_take(
+	struct sivc_endpoint *ep, const struct sivc_message *message, struct sivc_unread **unread)
 {
-	struct inbound *in;
-	int r = sender <= SIVC_DOMID_MAX ? get(ep, sender, &in) : -EINVAL; /* it may be forgotten */
+	struct inbound *in = receiver_find(ep, message->sender);
+	int r = in ? inbound_take(in, message, unread) : -EINVAL;
 
 	if (r == 0)
-		r = inbound_putback(in, data, (uint32_t)length);
-	if (r == 0)
-		make_ready(in);
+		took_turn(in);
 	return r;
+}
+
+const void *sivc_unread_bytes(const struct sivc_unread *unread, size_t *length)
+{
+	*length = unread->length - unread->offset;
+	return unread->bytes + unread->offset;
+}
+
+void sivc_unread_skip(struct sivc_unread *unread, size_t length)
+{
+	unread->offset += (uint32_t)length;
+}
+
+void sivc_unread_free(struct sivc_unread *unread)
+{
+	if (unread && unread->in)
+		TAILQ_REMOVE(&unread->in->taken, unread, link);
+	free(unread);
+}
+
+void sivc_putback(struct sivc_unread *unread)
+{
+	struct inbound *in = unread ? unread->in : NULL;
+
+	if (!in || unread->offset == unread->length) {
+		sivc_unread_free(unread);
+		return;
+	}
+	inbound_putback(unread);
+	make_ready(in);
 }
 
 uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)

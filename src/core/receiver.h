@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * receiver.h: an endpoint's queue of senders and its queues of waiters.
+ * receiver.h: an endpoint's queue of senders and its waiters.
  *
- * Who is served.  `ready` holds the inbounds that may have a message, in the order of their turns.
- * The first one gives one message and goes to the end.  One whose ring turns out empty is polled if
- * this process is about to spin; else it is armed, and comes back with its event.  Events are
- * dispatched when nobody is ready, and after every TURNS_MAX messages, so that a sender that always
- * has something does not keep the others asleep.
+ * `ready` holds the inbounds that may have a message.  The first one gives one message and goes to
+ * the end.  If its ring is empty it is polled, if this process is about to spin, and armed
+ * otherwise.  Events are dispatched when no inbound is ready, and after every TURNS_MAX messages,
+ * so that a busy sender does not keep the others asleep.
  *
- * Who is woken.  The descriptor of the events is in the loop only while somebody waits here, or
- * until the first event that comes when nobody does: a permitted sender can wake this process once,
- * and then not again until a reader waits.  A refused one has no channel.
+ * The events' descriptor is in the loop while there are waiters, and until the first event that
+ * comes when there are none.  So a permitted sender can wake this process once, and then not before
+ * a reader waits.  A refused one has no channel.
  */
 #ifndef SIVC_RECEIVER_H
 #define SIVC_RECEIVER_H

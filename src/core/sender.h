@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sender.h: whom an endpoint sends to, and who waits to send.
+ * sender.h: which domains an endpoint sends to, and what waits to be sent.
  *
- * At each domain there is a line: sendings, in order, then those who wait for room (poll).  The
- * line's task sends what there is room for.  The events' descriptor is in the loop only while
- * somebody waits, and a port is unmasked only then.  In the middle of a message that is longer than
- * the ring, R makes room at any moment: then its channel is polled before R is asked for a signal.
+ * Each domain has a line: sendings, in order, and then the waiters for room (poll).  The line's
+ * task sends what there is room for.  The events' descriptor is in the loop only while something
+ * waits, and a port is unmasked only then.  In the middle of a long message the channel is polled
+ * before R is asked for a signal, because R makes room at any moment.
  */
 #ifndef SIVC_SENDER_H
 #define SIVC_SENDER_H

@@ -138,7 +138,7 @@ void sivc_close(struct sivc *sivc)
 
 /* The loop. */
 
-/* Whoever waits there does not poll rings: from now on, all senders are asked to signal. */
+/* The program waits elsewhere and cannot poll: from now on all channels are armed. */
 int sivc_fd(struct sivc *sivc)
 {
 	loop_watch(&sivc->loop);

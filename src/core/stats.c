@@ -20,7 +20,7 @@ static void total(FILE *f, const struct sivc_endpoint *ep, const char *name, con
 	fprintf(f, "sivc_%s{endpoint=\"%s\"} %" PRIu64 "\n", name, ep->name, value);
 }
 
-/* One family for all peers: `value` is at `offset` of each of them. */
+/* One family for all peers; the counter is at `offset`. */
 static void received(
 	FILE *f, const struct sivc_endpoint *ep, const char *name, const char *help, size_t offset)
 {
@@ -41,6 +41,26 @@ static void sent(
 	HASH_ITER (hh, ep->sender.outbounds, out, next)
 		fprintf(f, "sivc_%s{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", name, ep->name,
 			out->domid, *(const uint64_t *)(const void *)((const char *)out + offset));
+}
+
+/*
+ * Two families: the sum of one is of use to Prometheus only if nothing in it is a sum already.
+ */
+static void queued(FILE *f, const struct sivc_endpoint *ep)
+{
+	const struct inbound *in, *next;
+	uint64_t sum = 0;
+
+	describe(f, "queued_bytes", "gauge", "Bytes that wait to be read, by peer.");
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
+		uint64_t bytes = inbound_queued_memory(in);
+
+		fprintf(f, "sivc_queued_bytes{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", ep->name,
+			in->domid, bytes);
+		sum += bytes;
+	}
+	total(f, ep, "endpoint_queued_bytes", "gauge", "Bytes that wait to be read, of all peers.",
+		sum);
 }
 
 static unsigned int permitted(const struct sivc_endpoint *ep)
@@ -95,6 +115,7 @@ static void write_all(FILE *f, const struct sivc_endpoint *ep)
 		offsetof(struct outbound, counters.refused));
 	sent(f, ep, "full_sends_total", "Sends that found no room and waited, or got EAGAIN.",
 		offsetof(struct outbound, counters.full));
+	queued(f, ep);
 	total(f, ep, "permitted_peers", "gauge", "Domains that may send to us.", permitted(ep));
 	total(f, ep, "waiting_readers", "gauge", "Reads and polls that wait for a message.",
 		ep->receiver.waiting);

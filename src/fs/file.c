@@ -21,6 +21,7 @@ static const struct file_ops *ops_of(const struct node *node)
 	case NODE_STATS:
 		return &text_ops;
 	case NODE_INBOX:
+	case NODE_INBOX_FROM:
 		return node->branch->streams ? &stream_inbox_ops : &inbox_ops;
 	case NODE_PEER:
 		return node->branch->streams ? &stream_peer_ops : &peer_ops;

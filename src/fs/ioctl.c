@@ -100,7 +100,7 @@ static int get_sender(const struct messages *messages, uint32_t *value)
 static uint32_t get_queued(const struct messages *messages)
 {
 	uint64_t bytes = sivc_queued(messages->file.branch->endpoint, messages->from, NULL) +
-			 messages->rest_length - messages->rest_offset;
+			 reading_left(messages);
 
 	return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
@@ -109,7 +109,7 @@ static int set_framed(struct messages *messages, uint32_t value)
 {
 	if (value > 1)
 		return -EINVAL;
-	if (messages->rest)
+	if (messages->unread)
 		return -EBUSY;
 	messages->framed = value;
 	return 0;
@@ -119,9 +119,9 @@ static int set_framed(struct messages *messages, uint32_t value)
 static int run(fuse_req_t request, struct file *file, unsigned int command, uint32_t *value)
 {
 	struct stream *stream = stream_of(file);
-	struct messages *messages = NULL;
+	struct messages *messages = stream ? &stream->handle : NULL;
 
-	if (file->kind == NODE_INBOX || file->kind == NODE_PEER)
+	if (file->ops == &inbox_ops || file->ops == &peer_ops)
 		messages = container_of(file, struct messages, file);
 	if (!file->branch->endpoint)
 		return -ENODEV;
@@ -134,7 +134,9 @@ static int run(fuse_req_t request, struct file *file, unsigned int command, uint
 	case SIVC_IOC_SENDER:
 		return messages ? get_sender(messages, value) : -ENOTTY;
 	case SIVC_IOC_FRAMED:
-		return messages && !stream ? set_framed(messages, *value) : -ENOTTY;
+		return messages && !stream && file->kind != NODE_INBOX_FROM
+			       ? set_framed(messages, *value)
+			       : -ENOTTY;
 	case SIVC_IOC_QUEUED:
 		if (!messages)
 			return -ENOTTY;

@@ -35,6 +35,7 @@ static const struct kind {
 	[NODE_STREAMS] = {"streams", S_IFDIR | 0755, true},
 	[NODE_ACL] = {"acl", S_IFREG | 0600, false},
 	[NODE_INBOX] = {"inbox", S_IFREG | 0600, false},
+	[NODE_INBOX_FROM] = {"inbox.from", S_IFREG | 0600, false},
 	[NODE_SELF] = {"self", S_IFREG | 0444, true},
 	[NODE_STATS] = {"stats", S_IFREG | 0444, false},
 	[NODE_PEER] = {NULL, S_IFREG | 0600, false},
@@ -260,9 +261,12 @@ static int find(const struct node *parent, const char *name, struct node **node)
 
 /* Attributes. */
 
+/* Who may read inbox may read inbox.from, which is the same queue. */
 static uint32_t attributes_key(const struct node *node)
 {
-	return (uint32_t)node->kind << KIND_SHIFT | node->domid;
+	enum node_kind kind = node->kind == NODE_INBOX_FROM ? NODE_INBOX : node->kind;
+
+	return (uint32_t)kind << KIND_SHIFT | node->domid;
 }
 
 static struct attributes *attributes_find(const struct node *node)
@@ -282,7 +286,8 @@ static mode_t first_mode(const struct node *node)
 
 	if (node->kind == NODE_TOP)
 		mode = node->branch->mode;
-	else if (node->kind == NODE_INBOX || node->kind == NODE_PEER)
+	else if (node->kind == NODE_INBOX || node->kind == NODE_INBOX_FROM ||
+		 node->kind == NODE_PEER)
 		mode = S_IFREG | fs->mode;
 	else if (node->kind == NODE_ACL)
 		mode = S_IFREG | fs->acl_mode;

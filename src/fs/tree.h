@@ -36,7 +36,8 @@ enum node_kind {
 	NODE_STREAMS,   /* in the root only */
 	NODE_ACL,
 	NODE_INBOX,
-	NODE_SELF, /* in the root only */
+	NODE_INBOX_FROM, /* its owner, mode and times are inbox's */
+	NODE_SELF,       /* in the root only */
 	NODE_STATS,
 	NODE_FIXED, /* how many there are of those above */
 	NODE_PEER = NODE_FIXED,

@@ -21,6 +21,7 @@ struct life {
 	struct house a, b;
 	struct sending sending;
 	struct iovec message;
+	struct sivc_unread *unread;
 	char large[3 * RING], buffer[3 * RING];
 	int done; /* 1: not yet */
 };
@@ -169,9 +170,27 @@ static int find_name(struct life *life)
 	return r < 0 ? r : domid == FRIEND ? 0 : -EBADMSG;
 }
 
+static int take(struct life *life)
+{
+	struct sivc_message message;
+	int r = sivc_peek(life->a.ep, SIVC_ANY, &message);
+
+	return r < 0 ? r : sivc_take(life->a.ep, &message, &life->unread);
+}
+
+/* With no memory at all. */
 static int put_back(struct life *life)
 {
-	return sivc_putback(life->a.ep, FRIEND, "small", 5);
+	unsigned long fails = memory_fails;
+	bool failed = memory_failed, asked;
+
+	memory_fails = 1;
+	memory_failed = false;
+	sivc_putback(life->unread);
+	asked = memory_failed;
+	memory_fails = fails;
+	memory_failed = failed;
+	return asked ? -EBADMSG : 0;
 }
 
 static const struct step {
@@ -189,7 +208,9 @@ static const struct step {
 	{"start a large message", start_large},
 	{"receive the large message", receive_large},
 	{"know that it went", is_done},
-	{"put back", put_back},
+	{"send again", send_small},
+	{"take it", take},
+	{"put it back", put_back},
 	{"receive what was put back", receive_small},
 	{"send before the refusal", send_small},
 	{"refuse", refuse},
