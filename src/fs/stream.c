@@ -22,7 +22,7 @@
 
 struct stream *stream_of(struct file *file)
 {
-	if (!file->branch->streams || (file->kind != NODE_INBOX && file->kind != NODE_PEER))
+	if (file->ops != &stream_inbox_ops && file->ops != &stream_peer_ops)
 		return NULL;
 	return container_of(container_of(file, struct messages, file), struct stream, handle);
 }
@@ -68,7 +68,7 @@ static int stream_open(const struct node *node, int flags, struct file **file)
 		free(stream);
 		return r;
 	}
-	file_init(&handle->file, node->kind == NODE_INBOX ? &stream_inbox_ops : &stream_peer_ops,
+	file_init(&handle->file, node->kind == NODE_PEER ? &stream_peer_ops : &stream_inbox_ops,
 		node, flags);
 	*file = &handle->file;
 	return 0;
@@ -162,7 +162,10 @@ uint32_t stream_queued(struct stream *stream)
 {
 	struct sivc_message message;
 
-	return stream_readable(stream, &message) == 0 ? message.length : 0;
+	const struct line *line = &stream->handle.line;
+	uint32_t bytes = stream_readable(stream, &message) == 0 ? message.length : 0;
+
+	return bytes + line->length - line->offset;
 }
 
 /* As in messages.c, but for NOFLUSH: each close of what is open for writing is looked at. */

@@ -183,8 +183,6 @@ const char *node_name(enum node_kind kind)
 
 bool node_exists(const struct branch *branch, enum node_kind kind)
 {
-	if (kind == NODE_INBOX_FROM && branch->streams)
-		return false;
 	return kinds[kind].name && (!kinds[kind].root_only || branch == branch->fs->root);
 }
 
