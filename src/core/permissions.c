@@ -371,7 +371,7 @@ static void forgive(
  */
 static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
-	struct snapshot snapshot;
+	struct snapshot snapshot = {0};
 	struct hv_watch *watch = NULL;
 	int r = ep->receiver.events ? watch_names(ep, acl, &watch) : -EAGAIN; /* restore.c */
 
