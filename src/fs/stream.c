@@ -20,10 +20,13 @@
 #include "dying.h"
 #include "log.h"
 
+bool stream_is(const struct file *file)
+{
+	return file->ops == &stream_inbox_ops || file->ops == &stream_peer_ops;
+}
+
 struct stream *stream_of(struct file *file)
 {
-	if (file->ops != &stream_inbox_ops && file->ops != &stream_peer_ops)
-		return NULL;
 	return container_of(container_of(file, struct messages, file), struct stream, handle);
 }
 

@@ -34,7 +34,8 @@ struct stream {
 	TAILQ_HEAD(, stream_write) writes;
 };
 
-/* Of an open file of an endpoint of streams, or NULL. */
+/* It is one. */
+bool stream_is(const struct file *file);
 struct stream *stream_of(struct file *file);
 struct sivc_endpoint *stream_endpoint(const struct stream *stream);
 /* SIVC_IOC_CUT.  -EBADF: not open for writing. */

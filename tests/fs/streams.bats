@@ -107,7 +107,7 @@ sent() {
   export GNUPGHOME=$PWD/keys
   local gpg='gpg --batch --quiet --passphrase secret --pinentry-mode loopback'
   sends "$gpg --symmetric < data"
-  limit $gpg --decrypt < "$from" > out
+  limit bash -c "$gpg --decrypt" < "$from" > out
   sent
   gpgconf --kill all
   cmp data out
