@@ -32,7 +32,8 @@
  * sivc_wait), and may call anything here, closing included.
  *
  * Nothing here prints: what is worth saying goes to the log callback.  Not thread-safe: a struct
- * sivc and all that was made from it belong to one thread.  Nothing here survives fork(2).
+ * sivc and all that was made from it belong to one thread.  A child that this process forks has
+ * none of it: there, sivc_close does nothing, and nothing else may be called.
  */
 #ifndef SIVC_SIVC_H
 #define SIVC_SIVC_H
@@ -53,6 +54,7 @@ struct sivc;          /* this domain: one connection to the hypervisor */
 struct sivc_endpoint; /* to a domain what a port is to a host */
 struct sivc_waiter;   /* somebody who waits for a message, or for room */
 struct sivc_sending;  /* messages that wait for room */
+struct sivc_unread;   /* a message that is read in parts */
 
 #define SIVC_RING_DEFAULT    65536u /* bytes of ring a permitted sender */
 #define SIVC_RING_MIN        4096u
@@ -70,6 +72,7 @@ struct sivc_config {
 	const char *dir;     /* local: the directory; NULL: its default */
 	int domid;           /* local: our domain id; -1 on xen */
 	const char *name;    /* local: our name, or NULL */
+	const char *mountpoint; /* where this process mounts a file system, or NULL; not in dir */
 	uint32_t ring;       /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
 	uint32_t max_msg;    /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
 	uint32_t spin;       /* microseconds, 1..SIVC_SPIN_MAX; 0: default; SIVC_SPIN_NONE;
@@ -173,8 +176,8 @@ void sivc_peer_close(struct sivc_endpoint *endpoint, uint16_t domid);
  * A message that is longer than the receiver's ring less 8 bytes goes through it in pieces, which
  * takes the receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
  *
- * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's length,
- * which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.
+ * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's
+ * length, which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.
  */
 #define SIVC_NOWAIT 1
 
@@ -187,7 +190,6 @@ ssize_t sivc_receive(struct sivc_endpoint *endpoint, int from, void *buffer, siz
  * Receiving, for a program with a loop of its own.  sivc_peek: the next message, in place: valid
  * until the next call with this endpoint.  It stays the next one until sivc_consume.  The bytes
  * may lie in memory that the sender can still change: copy what you decide upon.  -EAGAIN: none.
- * sivc_putback: a message that was consumed goes to the front of its sender's again.
  * sivc_queued: bytes of whole messages that wait, and in *next (may be NULL) the next one's, or 0.
  */
 struct sivc_message {
@@ -199,8 +201,22 @@ struct sivc_message {
 
 int sivc_peek(struct sivc_endpoint *endpoint, int from, struct sivc_message *message);
 void sivc_consume(struct sivc_endpoint *endpoint, const struct sivc_message *message);
-int sivc_putback(struct sivc_endpoint *endpoint, uint16_t sender, const void *data, size_t length);
 uint64_t sivc_queued(struct sivc_endpoint *endpoint, int from, uint32_t *next);
+
+/*
+ * Reading a message in parts.  sivc_take: the message that was peeked is consumed, and its bytes
+ * are the caller's, in memory that its sender cannot change.  -ENOMEM: it stays where it is.
+ * sivc_unread_bytes: those that were not skipped yet, and how many.
+ * sivc_putback: they go to the front of their sender's queue again, which cannot fail.  After the
+ * endpoint was closed they are thrown away.
+ * After sivc_unread_free (they were all read) or sivc_putback *unread is no more; NULL is fine.
+ */
+int sivc_take(struct sivc_endpoint *endpoint, const struct sivc_message *message,
+	struct sivc_unread **unread);
+const void *sivc_unread_bytes(const struct sivc_unread *unread, size_t *length);
+void sivc_unread_skip(struct sivc_unread *unread, size_t length);
+void sivc_unread_free(struct sivc_unread *unread);
+void sivc_putback(struct sivc_unread *unread);
 
 /*
  * Sending many messages with one index update and one signal.  Returns how many whole messages went
@@ -247,8 +263,8 @@ typedef void sivc_ready_fn(void *data);
 
 int sivc_wait_receive(struct sivc_endpoint *endpoint, int from, sivc_receive_fn *fn, void *data,
 	struct sivc_waiter **waiter);
-int sivc_wait_send(struct sivc_endpoint *endpoint, uint16_t domid, size_t length,
-	sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter);
+int sivc_wait_send(struct sivc_endpoint *endpoint, uint16_t domid, size_t length, sivc_ready_fn *fn,
+	void *data, struct sivc_waiter **waiter);
 void sivc_wait_cancel(struct sivc_waiter *waiter); /* NULL is fine */
 
 /*

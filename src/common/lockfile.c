@@ -27,9 +27,10 @@ static int lock_check(int fd)
 	return st.st_uid == geteuid() ? 0 : -EPERM;
 }
 
-static int lock_open(const char *path)
+static int lock_open(int at, const char *name)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, LOCK_MODE);
+	int fd =
+		openat(at, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, LOCK_MODE);
 	int r;
 
 	if (fd < 0)
@@ -43,12 +44,12 @@ static int lock_open(const char *path)
 }
 
 /* Somebody may have taken the file's name away before it was locked. */
-static bool lock_has_name(int fd, const char *path)
+static bool lock_has_name(int fd, int at, const char *path)
 {
 	struct stat file, name;
 
-	return fstat(fd, &file) == 0 && lstat(path, &name) == 0 && file.st_dev == name.st_dev &&
-	       file.st_ino == name.st_ino;
+	return fstat(fd, &file) == 0 && fstatat(at, path, &name, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       file.st_dev == name.st_dev && file.st_ino == name.st_ino;
 }
 
 /* As the holder has written it into the file; 0 if that is no process id. */
@@ -74,10 +75,10 @@ static void lock_sign(int fd)
 		dprintf(fd, "%ld\n", (long)getpid());
 }
 
-static int lock_path(const char *path, pid_t *holder)
+int lockfile_take_at(int at, const char *name, pid_t *holder)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int fd = lock_open(path);
+	int fd = lock_open(at, name);
 	int r;
 
 	if (fd < 0)
@@ -85,13 +86,14 @@ static int lock_path(const char *path, pid_t *holder)
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
 		r = -errno;
 	else
-		r = lock_has_name(fd, path) ? 0 : -ESTALE;
+		r = lock_has_name(fd, at, name) ? 0 : -ESTALE;
 	if (r == 0) {
 		lock_sign(fd);
 		return fd;
 	}
 	if (r == -EAGAIN || r == -EACCES) {
-		*holder = lock_holder(fd);
+		if (holder)
+			*holder = lock_holder(fd);
 		r = -EBUSY;
 	}
 	close(fd);
@@ -106,7 +108,7 @@ int lockfile_take(const char *directory, const char *name, pid_t *holder)
 		return -errno;
 	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	return lock_path(path, holder);
+	return lockfile_take_at(AT_FDCWD, path, holder);
 }
 
 void lockfile_release(int lock)

@@ -27,6 +27,8 @@
  * with.
  */
 int lockfile_take(const char *directory, const char *name, pid_t *holder);
+/* The same in a directory that is open.  holder may be NULL. */
+int lockfile_take_at(int directory, const char *name, pid_t *holder);
 void lockfile_release(int lock); /* a negative one is fine */
 
 #endif

@@ -41,7 +41,7 @@ int acl_copy(const struct acl *acl, struct acl *copy)
 	return 0;
 }
 
-/* Numbers first, by value; then names, by alphabet.  What `cat acl` shows, and where to search. */
+/* Numbers by value, then names by alphabet. */
 static int rule_compare(const struct acl_rule *a, const struct acl_rule *b)
 {
 	int r = strcmp(a->name, b->name);
@@ -90,7 +90,7 @@ static int rule_append(struct acl *acl, const struct acl_rule *rule)
 	return 0;
 }
 
-/* By WHO, and of the same by when it was written. */
+/* By WHO, then by when it was written. */
 static int written_compare(const void *a, const void *b)
 {
 	const struct acl_rule *first = a, *second = b;
@@ -99,7 +99,7 @@ static int written_compare(const void *a, const void *b)
 	return r != 0 ? r : (first->written > second->written) - (first->written < second->written);
 }
 
-/* Of several rules for one WHO, the one that was written last is the rule. */
+/* Of several rules for one WHO, the last one counts. */
 static void rules_settle(struct acl *acl)
 {
 	size_t kept = 0;
@@ -162,7 +162,7 @@ static int parse_who(struct acl *acl, const char *who, bool allow, const char **
 	return rule_append(acl, &rule);
 }
 
-/* The next word of *p, which ends at `end`; NULL: none.  Longer than any word of ours: cut. */
+/* The next word of *p; NULL: none.  One that is longer than any of ours is cut. */
 static const char *word(const char **p, const char *end, char *buffer, size_t size)
 {
 	size_t n = 0;

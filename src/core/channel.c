@@ -141,8 +141,8 @@ void channel_unmask(struct channel *channel)
 	if (!channel->masked || channel_paused(channel))
 		return;
 	if (!channel->fruitful)
-		wait = limit_take(&channel->idle, IDLE_EVENTS_MAX, IDLE_EVENT_MS * NSEC_PER_MSEC,
-			loop_now());
+		wait = limit_take(
+			&channel->idle, IDLE_EVENTS_MAX, IDLE_EVENT_MS * NSEC_PER_MSEC, loop_now());
 	if (wait > 0) {
 		channel_pause(channel, wait);
 		return;

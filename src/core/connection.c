@@ -2,8 +2,6 @@
 #include "connection.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <syslog.h>
 
@@ -16,22 +14,11 @@ static void on_store(void *data)
 
 static int own_name(struct sivc *sivc)
 {
-	struct hv_name *names;
-	int n;
+	int r = hv_own_name(sivc->hv, sivc->name);
 
-	if (sivc->config.name) {
-		strncpy(sivc->name, sivc->config.name, HV_NAME_MAX);
-		return 0;
-	}
-	sivc->name[0] = '\0';
-	n = hv_names(sivc->hv, &names);
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++)
-		if (names[i].domid == hv_domid(sivc->hv))
-			strcpy(sivc->name, names[i].name);
-	free(names);
-	return 0;
+	if (r < 0)
+		sivc->name[0] = '\0';
+	return r == -ENOENT ? 0 : r;
 }
 
 int connection_take(struct sivc *sivc, struct hv *hv)

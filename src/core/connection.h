@@ -7,20 +7,17 @@
 
 #include "core.h"
 
-/* Takes over a handle of the hypervisor; gives it back. */
+/* `hv` is its own from now on. */
 int connection_take(struct sivc *sivc, struct hv *hv);
 void connection_close(struct sivc *sivc);
 
-/* Takes in what the store has to say, so that an answer is not older than the question. */
+/* Takes in what the store has to say. */
 void connection_look(struct sivc *sivc);
 
-/* The store takes no more requests: it is opened anew from the loop (restore.c). */
+/* The store takes no more requests: a task opens it anew (restore.c). */
 void connection_renew(struct sivc *sivc);
 
-/*
- * Was this domain restored?  Then what was read of another domain is not its word.  To be asked
- * before a peer is held to what it says.
- */
+/* Was this domain restored?  To be asked before a peer is blamed for what was read. */
 bool connection_lost(struct sivc *sivc);
 
 #endif

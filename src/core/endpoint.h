@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * endpoint.h: an endpoint's life.  It owns a receiver, a sender and their permissions.
+ * endpoint.h: an endpoint's life.  It owns a receiver, a sender and permissions.
  */
 #ifndef SIVC_ENDPOINT_H
 #define SIVC_ENDPOINT_H
@@ -11,52 +11,50 @@
 struct inbound;
 struct outbound;
 
-/*
- * A wait, of either kind.  Freed when its function was called, or with sivc_wait_cancel.
- */
+/* Freed when its function was called, or by sivc_wait_cancel. */
 struct sivc_waiter {
 	struct sivc_endpoint *ep;
 	struct waiters *list;
 	sivc_receive_fn *receive; /* NULL: it waits to send */
 	sivc_ready_fn *ready;
 	void *data;
-	uint16_t domid; /* to send: to whom, */
+	uint16_t domid; /* to send: to which domain, */
 	size_t length;  /* and how long a message */
 	TAILQ_ENTRY(sivc_waiter) link;
 };
 
 TAILQ_HEAD(waiters, sivc_waiter);
 
-/* receiver.c: see receiver.h. */
+/* receiver.c */
 struct receiver {
-	struct hv_events *events; /* NULL: suspended */
-	struct loop_fd *handle;   /* NULL: nobody waits here, and nobody can wake us */
-	struct inbound *inbounds; /* hash by domid */
-	TAILQ_HEAD(, inbound) ready; /* may have a message; the first one's turn is next */
-	unsigned int asleep;      /* inbounds of which only an event says that they have something */
-	unsigned int taken;       /* messages since the last look at events */
-	struct waiters waiters;   /* for a message from anybody */
-	unsigned int waiting;     /* those, and those at the inbounds */
+	struct hv_events *events;    /* NULL: suspended */
+	struct loop_fd *handle;      /* NULL: no event can wake us */
+	struct inbound *inbounds;    /* hash by domid */
+	TAILQ_HEAD(, inbound) ready; /* may have a message, in order of their turns */
+	unsigned int asleep;         /* armed inbounds */
+	unsigned int taken;          /* messages since the last look at events */
+	struct waiters waiters;      /* for a message of any domain */
+	unsigned int waiting;        /* all waiters, those of inbounds included */
 	struct loop_task serve;
 	struct loop_timer serve_again;
 };
 
-/* sender.c: see sender.h. */
+/* sender.c */
 struct sender {
-	struct hv_events *events; /* NULL: suspended */
-	struct loop_fd *handle;   /* NULL: nobody waits to send */
+	struct hv_events *events;   /* NULL: suspended */
+	struct loop_fd *handle;     /* the same */
 	struct outbound *outbounds; /* hash by domid */
-	struct outbound *last;    /* the one that was asked for last, or NULL */
-	unsigned int idle;        /* outbounds that nobody has opened */
-	unsigned int waiting;     /* outbounds at which somebody waits */
+	struct outbound *last;      /* that was asked for last, or NULL */
+	unsigned int idle;          /* outbounds that are not opened */
+	unsigned int waiting;       /* outbounds at which something waits */
 };
 
 /* permissions.c */
 struct permissions {
 	struct acl acl;         /* what was written */
-	struct hv_watch *watch; /* of names, only while a rule depends on who has which */
+	struct hv_watch *watch; /* of names, while a rule depends on them */
 	struct loop_timer timer;
-	uint64_t cost;      /* ns; of the last look at names */
+	uint64_t cost;      /* ns of the last look at names */
 	bool names_unknown; /* they could not be read: logged */
 };
 
@@ -68,7 +66,7 @@ struct sivc_endpoint {
 	struct receiver receiver;
 	struct sender sender;
 
-	/* Since it was opened.  Written where it is counted. */
+	/* Written where it is counted. */
 	struct endpoint_counters {
 		uint64_t receive_wakeups;
 		uint64_t send_wakeups;
@@ -76,8 +74,7 @@ struct sivc_endpoint {
 		uint64_t rings_revoked;
 	} counters;
 
-	/* From sivc_endpoint_close on.  A callback may do that: whoever has called one looks here
-	 * before it goes on. */
+	/* From sivc_endpoint_close on.  Looked at after each callback, which may do that. */
 	bool closed;
 	struct loop_object object;
 };

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@ int inbound_new(struct sivc_endpoint *ep, uint16_t domid, const struct channel_o
 	in->domid = domid;
 	channel_init(&in->channel, &ep->sivc->hv, &ep->sivc->loop, ops);
 	TAILQ_INIT(&in->unread);
+	TAILQ_INIT(&in->taken);
 	TAILQ_INIT(&in->rings);
 	TAILQ_INIT(&in->waiters);
 	*result = in;
@@ -42,25 +42,21 @@ static uint32_t max_msg(const struct inbound *in)
 
 /* Messages out of the ring, and the one that is being put together. */
 
-static struct unread *unread_new(uint32_t capacity)
+/* What was not read of it. */
+static uint32_t unread_length(const struct sivc_unread *unread)
 {
-	struct unread *unread = malloc(sizeof(*unread) + capacity);
-
-	if (unread)
-		unread->length = 0;
-	return unread;
+	return unread->length - unread->offset;
 }
 
-static void unread_append(struct unread *unread, const struct ring_frame *frame)
+static void unread_append(struct sivc_unread *unread, const struct iovec *iov, int count)
 {
-	for (int i = 0; i < frame->iovcnt; i++) {
-		shared_copy_from(unread->bytes + unread->length, frame->iov[i].iov_base,
-			frame->iov[i].iov_len);
-		unread->length += (uint32_t)frame->iov[i].iov_len;
+	for (int i = 0; i < count; i++) {
+		shared_copy_from(unread->bytes + unread->length, iov[i].iov_base, iov[i].iov_len);
+		unread->length += (uint32_t)iov[i].iov_len;
 	}
 }
 
-static void unread_free(struct inbound *in, struct unread *unread)
+static void unread_free(struct inbound *in, struct sivc_unread *unread)
 {
 	TAILQ_REMOVE(&in->unread, unread, link);
 	free(unread);
@@ -96,7 +92,7 @@ static int assembly_reserve(struct inbound *in, uint32_t more)
 	struct assembly *assembly = &in->assembly;
 	uint32_t length = assembly->message ? assembly->message->length : 0;
 	uint32_t capacity = assembly->capacity ? assembly->capacity : in->rx.size;
-	struct unread *bigger;
+	struct sivc_unread *bigger;
 
 	if (more > max_msg(in) || length > max_msg(in) - more)
 		return -EPROTO;
@@ -108,6 +104,7 @@ static int assembly_reserve(struct inbound *in, uint32_t more)
 	if (!bigger)
 		return -ENOMEM;
 	bigger->length = length;
+	bigger->offset = 0;
 	assembly->message = bigger;
 	assembly->capacity = capacity;
 	return 0;
@@ -126,7 +123,7 @@ static int assembly_add(struct inbound *in, const struct ring_frame *frame)
 	r = assembly_reserve(in, frame->length);
 	if (r < 0)
 		return r;
-	unread_append(assembly->message, frame);
+	unread_append(assembly->message, frame->iov, frame->iovcnt);
 	if (frame->flags & SIVC_FRAME_LAST) {
 		TAILQ_INSERT_TAIL(&in->unread, assembly->message, link);
 		assembly->message = NULL;
@@ -199,8 +196,8 @@ static void close_channel(struct inbound *in)
 static void log_breach(const struct inbound *in, const char *consequence)
 {
 	in->ep->counters.breaches++;
-	report(in->ep->sivc, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s", in->domid,
-		in->ep->name, consequence);
+	report(in->ep->sivc, LOG_WARNING, "domain %u broke the protocol of endpoint %s; %s",
+		in->domid, in->ep->name, consequence);
 }
 
 /* What P did cannot be undone and not be trusted: its ring is closed and never looked at again. */
@@ -361,18 +358,25 @@ void inbound_suspend(struct inbound *in)
 
 bool inbound_forgettable(const struct inbound *in)
 {
-	return in->permission == INBOUND_REFUSED && !in->assembly.message && !has_unread(in) &&
-	       TAILQ_EMPTY(&in->waiters);
+	return in->domain == INBOUND_ENDED && in->permission == INBOUND_REFUSED &&
+	       !in->assembly.message && !has_unread(in) &&
+	       TAILQ_EMPTY(&in->taken) && TAILQ_EMPTY(&in->waiters);
 }
 
 void inbound_free(struct inbound *in)
 {
+	struct sivc_unread *unread;
+
 	if (!in)
 		return;
 	revoke(in, SIVC_VERDICT_CLOSED, false);
 	page_close(in);
 	while (!TAILQ_EMPTY(&in->unread))
 		unread_free(in, TAILQ_FIRST(&in->unread));
+	while ((unread = TAILQ_FIRST(&in->taken)) != NULL) {
+		TAILQ_REMOVE(&in->taken, unread, link);
+		unread->in = NULL; /* its reader frees it */
+	}
 	while (!TAILQ_EMPTY(&in->rings))
 		ring_free(in, TAILQ_FIRST(&in->rings));
 	assembly_drop(&in->assembly);
@@ -381,7 +385,7 @@ void inbound_free(struct inbound *in)
 
 /* Reading. */
 
-/* What one turn may take of pieces. */
+/* What one turn may take of pieces out of the ring. */
 struct budget {
 	unsigned int pieces;
 	uint32_t bytes;
@@ -400,16 +404,17 @@ static bool spent(struct budget *budget, uint32_t bytes)
 static int take_piece(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame,
 	struct budget *budget)
 {
+	bool live = rx == &in->rx; /* else it was revoked: what is in it ends */
 	int r;
 
-	if (in->assembly.abandoned >= IDLE_EVENTS_MAX || channel_paused(&in->channel) ||
-		spent(budget, frame->length))
+	if (live && (in->assembly.abandoned >= IDLE_EVENTS_MAX || channel_paused(&in->channel) ||
+			    spent(budget, frame->length)))
 		return -EAGAIN;
 	r = assembly_add(in, frame);
 	if (r < 0)
 		return r;
 	ring_rx_advance(rx, frame->next);
-	if (rx == &in->rx)
+	if (live)
 		release(in);
 	if (!(frame->flags & SIVC_FRAME_FIRST))
 		channel_progress(&in->channel); /* a long message goes on */
@@ -449,9 +454,7 @@ static int advance_in_rings(struct inbound *in)
 	int r = -EAGAIN;
 
 	while (r == -EAGAIN && (ring = TAILQ_FIRST(&in->rings)) != NULL) {
-		struct budget budget = {.pieces = UINT_MAX, .bytes = UINT32_MAX};
-
-		r = advance(in, &ring->rx, &budget);
+		r = advance(in, &ring->rx, NULL);
 		assembly_forgive(&in->assembly);
 		if (r == -EPROTO) {
 			log_breach(in, "the rest of a ring that it had before is dropped");
@@ -531,7 +534,7 @@ static void touch(const struct ring_frame *frame)
 
 int inbound_peek(struct inbound *in, struct sivc_message *message)
 {
-	const struct unread *unread;
+	const struct sivc_unread *unread;
 	int r = find_message(in);
 
 	if (r < 0)
@@ -541,9 +544,10 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 	unread = TAILQ_FIRST(&in->unread);
 	message->sender = in->domid;
 	if (unread) {
-		message->length = unread->length;
+		message->length = unread_length(unread);
 		message->iovcnt = 1;
-		message->iov[0] = (struct iovec){(void *)(uintptr_t)unread->bytes, unread->length};
+		message->iov[0] = (struct iovec){
+			(void *)(uintptr_t)(unread->bytes + unread->offset), message->length};
 	} else {
 		message->length = in->frame.length;
 		message->iovcnt = in->frame.iovcnt;
@@ -555,13 +559,13 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 
 void inbound_consume(struct inbound *in)
 {
-	struct unread *unread = TAILQ_FIRST(&in->unread);
+	struct sivc_unread *unread = TAILQ_FIRST(&in->unread);
 	struct unread_ring *ring = TAILQ_FIRST(&in->rings);
 	struct ring_rx *rx = &in->rx;
 
 	in->counters.messages++;
 	if (unread) {
-		in->counters.bytes += unread->length;
+		in->counters.bytes += unread_length(unread);
 		unread_free(in, unread);
 		return;
 	}
@@ -577,21 +581,48 @@ void inbound_consume(struct inbound *in)
 		release(in);
 }
 
-int inbound_putback(struct inbound *in, const void *data, uint32_t length)
+/* Out of a ring. */
+static int take_copy(struct inbound *in, const struct sivc_message *message)
 {
-	struct unread *unread = unread_new(length);
+	struct sivc_unread *unread = malloc(sizeof(*unread) + message->length);
 
 	if (!unread)
 		return -ENOMEM;
-	memcpy(unread->bytes, data, length);
-	unread->length = length;
-	TAILQ_INSERT_HEAD(&in->unread, unread, link);
-	/* One that has been forgotten meanwhile has taken its counters along. */
-	if (in->counters.messages > 0 && in->counters.bytes >= length) {
-		in->counters.messages--;
-		in->counters.bytes -= length;
-	}
+	*unread = (struct sivc_unread){.in = in};
+	unread_append(unread, message->iov, message->iovcnt);
+	TAILQ_INSERT_TAIL(&in->taken, unread, link);
+	inbound_consume(in);
 	return 0;
+}
+
+int inbound_take(
+	struct inbound *in, const struct sivc_message *message, struct sivc_unread **result)
+{
+	struct sivc_unread *unread = TAILQ_FIRST(&in->unread);
+	int r = 0;
+
+	if (unread) {
+		TAILQ_REMOVE(&in->unread, unread, link);
+		TAILQ_INSERT_TAIL(&in->taken, unread, link);
+		unread->in = in;
+		in->counters.messages++;
+		in->counters.bytes += unread_length(unread);
+	} else {
+		r = take_copy(in, message);
+	}
+	if (r == 0)
+		*result = TAILQ_LAST(&in->taken, unreads);
+	return r;
+}
+
+void inbound_putback(struct sivc_unread *unread)
+{
+	struct inbound *in = unread->in;
+
+	TAILQ_REMOVE(&in->taken, unread, link);
+	TAILQ_INSERT_HEAD(&in->unread, unread, link);
+	in->counters.messages--;
+	in->counters.bytes -= unread_length(unread);
 }
 
 /* Bytes of the whole messages before anything else. */
@@ -610,12 +641,12 @@ static uint64_t queued_in(const struct ring_rx *rx)
 
 uint64_t inbound_queued(struct inbound *in)
 {
-	const struct unread *unread;
+	const struct sivc_unread *unread;
 	const struct unread_ring *ring;
 	uint64_t bytes = 0;
 
 	TAILQ_FOREACH (unread, &in->unread, link)
-		bytes += unread->length;
+		bytes += unread_length(unread);
 	TAILQ_FOREACH (ring, &in->rings, link)
 		bytes += queued_in(&ring->rx);
 	if (in->channel.data && ring_rx_look(&in->rx) == 0)
@@ -625,13 +656,13 @@ uint64_t inbound_queued(struct inbound *in)
 
 uint64_t inbound_queued_memory(const struct inbound *in)
 {
-	const struct unread *unread;
+	const struct sivc_unread *unread;
 	const struct unread_ring *ring;
 	struct ring_rx rx = in->rx;
 	uint64_t bytes = 0;
 
 	TAILQ_FOREACH (unread, &in->unread, link)
-		bytes += unread->length;
+		bytes += unread_length(unread);
 	TAILQ_FOREACH (ring, &in->rings, link)
 		bytes += ring->rx.prod - ring->rx.cons;
 	if (in->channel.data && ring_rx_look(&rx) == 0)

@@ -3,16 +3,14 @@
  * inbound.h: what one other domain, P, has for one endpoint of ours.
  *
  * We own its page of the table and, while it is permitted, a channel.  Messages are read in place.
- * Before what is in the ring come `unread` messages, which were taken out of it: pieces that were
- * put together, and what a reader gave back; and before those in the ring, rings that were
- * revoked with messages in them, copied out of the sender's reach.
+ * Before what is in the ring come `unread` messages, which were put together from pieces or given
+ * back by a reader, and then `rings` that were revoked, copied out of P's reach.
  *
- * P is the adversary.  What it can make us hold is a ring, UNREAD_RINGS_MAX revoked rings by being
- * refused and permitted, and one message that is being put together (max_msg).  Signals without
- * data, and messages that are begun and never end, make it wait.  A breach closes the ring until
- * the domain is permitted anew.
+ * P is the adversary.  It can make us hold a ring, UNREAD_RINGS_MAX revoked rings, and one message
+ * in pieces (max_msg).  Signals without data, and messages that never end, make P wait.  A breach
+ * closes the ring until P is permitted anew.
  *
- * Nothing here calls upward: what changes for its readers, receiver.c asks.
+ * Nothing here calls upward: receiver.c asks.
  */
 #ifndef SIVC_INBOUND_H
 #define SIVC_INBOUND_H
@@ -26,12 +24,16 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* A message out of the ring. */
-struct unread {
-	TAILQ_ENTRY(unread) link;
+/* A message out of the ring: in its sender's queue, or with a reader who took it. */
+struct sivc_unread {
+	TAILQ_ENTRY(sivc_unread) link;
+	struct inbound *in; /* with a reader: whose it is; NULL: the endpoint was closed */
 	uint32_t length;
+	uint32_t offset; /* this much of it was read */
 	uint8_t bytes[];
 };
+
+TAILQ_HEAD(unreads, sivc_unread);
 
 /* A ring that was revoked, as it was at the last look. */
 struct unread_ring {
@@ -42,23 +44,23 @@ struct unread_ring {
 
 /* A message in pieces. */
 struct assembly {
-	struct unread *message; /* NULL: none */
-	uint32_t capacity;      /* bytes */
-	uint32_t turns;         /* that went into it */
-	unsigned int abandoned; /* messages in a row that were begun and not ended */
-	uint32_t wasted;        /* turns that went into those */
+	struct sivc_unread *message; /* NULL: none */
+	uint32_t capacity;           /* bytes */
+	uint32_t turns;              /* that went into it */
+	unsigned int abandoned;      /* messages in a row that were begun and not ended */
+	uint32_t wasted;             /* turns that went into those */
 };
 
 enum inbound_permission {
 	INBOUND_REFUSED,
 	INBOUND_PERMITTED, /* it has a channel */
-	INBOUND_BREACHED,  /* it was permitted, broke the protocol, and has none any more */
+	INBOUND_BREACHED,  /* it broke the protocol, and has none any more */
 };
 
 enum inbound_turn {
-	INBOUND_IDLE,   /* nothing here; if it has a channel, that is armed */
-	INBOUND_READY,  /* may have a message: in the receiver's queue */
-	INBOUND_POLLED, /* nothing here a moment ago; its channel is polled */
+	INBOUND_IDLE,   /* nothing here; its channel is armed */
+	INBOUND_READY,  /* in the receiver's queue: may have a message */
+	INBOUND_POLLED, /* its channel is polled */
 };
 
 struct inbound {
@@ -66,7 +68,7 @@ struct inbound {
 	uint16_t domid;
 	UT_hash_handle hh;
 
-	/* inbound.c: the page, from the first permission until the endpoint is closed. */
+	/* inbound.c: the page, from the first permission on. */
 	struct page_owner owner; /* .page == NULL: none */
 	uint32_t page_ref;
 	enum inbound_permission permission;
@@ -76,18 +78,23 @@ struct inbound {
 	struct ring_rx rx;
 	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
 	struct assembly assembly;
-	TAILQ_HEAD(, unread) unread;
-	TAILQ_HEAD(, unread_ring) rings;  /* the oldest first */
-	struct unread_ring *next_ring; /* with the channel: where what is in it will go */
+	struct unreads unread;
+	struct unreads taken;            /* with readers */
+	TAILQ_HEAD(, unread_ring) rings; /* the oldest first */
+	struct unread_ring *next_ring;   /* with the channel: where what is in it will go */
 
 	/* receiver.c: its turn. */
 	enum inbound_turn turn;
-	bool asleep; /* counted in the receiver: only an event says that it has something */
+	bool asleep; /* armed: counted in the receiver */
 	TAILQ_ENTRY(inbound) link;
 	struct waiters waiters; /* for a message from this domain */
 
-	/* permissions.c: it has had a name, or was a known domain, when that was last looked at. */
-	bool named;
+	/* permissions.c: as names and domains were looked at last. */
+	enum {
+		INBOUND_UNKNOWN,
+		INBOUND_KNOWN, /* a rule has its name, or it was there */
+		INBOUND_ENDED, /* it was, and has gone: forgotten when all is read */
+	} domain;
 
 	struct inbound_counters {
 		uint64_t messages; /* that readers have taken */
@@ -100,31 +107,32 @@ int inbound_new(struct sivc_endpoint *ep, uint16_t domid, const struct channel_o
 	struct inbound **in);
 void inbound_free(struct inbound *in); /* tells P that the endpoint is closed */
 
-/*
- * 0 if it is permitted already, even if it has broken the protocol since.  -ENOSPC: grants, event
- * channels or the store's nodes are used up; or UNREAD_RINGS_MAX of its rings wait for a reader.
- */
+/* 0 also if it has broken the protocol since.  -ENOSPC: grants, event channels or nodes are used
+ * up, or UNREAD_RINGS_MAX of its rings wait for a reader. */
 int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in); /* what it has sent stays readable */
-/* Before the hypervisor's handles are closed: the same, and its page goes, too. */
+/* The same, and its page goes, too. */
 void inbound_suspend(struct inbound *in);
-/* It is refused and has nothing for anybody: its page and node can go with the domain. */
+/* Its domain has ended, and left nothing for us. */
 bool inbound_forgettable(const struct inbound *in);
 
-/* The next message, in place.  -EAGAIN: none; -EPROTO: none, and P broke the protocol. */
+/* The next message, in place.  -EAGAIN, -EPROTO: none. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
 void inbound_consume(struct inbound *in);
-int inbound_putback(struct inbound *in, const void *data, uint32_t length);
+/* Consumes it, too: sivc_take. */
+int inbound_take(
+	struct inbound *in, const struct sivc_message *message, struct sivc_unread **unread);
+void inbound_putback(struct sivc_unread *unread);
 /* Bytes of the whole messages that wait.  Looks at each of them. */
 uint64_t inbound_queued(struct inbound *in);
 /* Bytes of memory that wait, frames' headers included.  Looks at none. */
 uint64_t inbound_queued_memory(const struct inbound *in);
 
-/* There is nothing new since the last look.  A breach is something. */
+/* Nothing new since the last look.  A breach is something. */
 bool inbound_empty(struct inbound *in);
-/* Asks P to signal.  False: it is not empty (any more). */
+/* Asks for a signal.  False: it is not empty. */
 bool inbound_arm(struct inbound *in);
-/* In the middle of a message, of which every turn has brought a fair piece: poll for the rest. */
+/* In a message of which each turn brings a fair piece. */
 bool inbound_flows(const struct inbound *in);
 
 #endif

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * limit.c: a token bucket, kept as the time at which the tokens that were taken are all back (the
- * generic cell rate algorithm): one number, and no timer.
- */
+/* limit.c: a token bucket as one number (the generic cell rate algorithm). */
 #include "limit.h"
 
 uint64_t limit_take(struct limit *limit, unsigned int burst, uint64_t period_ns, uint64_t now)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "container_of.h"
+#include "fork.h"
 
 #define LOOP_BATCH   16
 #define NSEC_PER_SEC 1000000000ull
@@ -21,7 +22,7 @@ uint64_t loop_now(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* The timerfd follows the first timer; or is due at once, for a task that somebody has to see. */
+/* The timerfd follows the first timer.  It is due at once if a task makes `epoll` readable. */
 static void timers_arm(struct loop *loop)
 {
 	const struct loop_timer *first = TAILQ_FIRST(&loop->timers);
@@ -41,7 +42,7 @@ static void timers_expire(void *data)
 	struct loop_timer *timer;
 	uint64_t count, now = loop_now();
 
-	/* Only to make it unreadable; how often it expired is of no interest. */
+	/* Only to make it unreadable. */
 	if (read(loop->timerfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
 	while ((timer = TAILQ_FIRST(&loop->timers)) != NULL && timer->due <= now) {
@@ -110,7 +111,7 @@ void loop_watch(struct loop *loop)
 	timers_arm(loop);
 }
 
-/* Those that are queued now; what they queue is for the next time. */
+/* What they queue is for the next round. */
 int loop_run_tasks(struct loop *loop)
 {
 	struct loop_task *task;
@@ -170,9 +171,7 @@ struct loop_fd *loop_find(struct loop *loop, int fd)
 	return NULL;
 }
 
-/* What ends in the middle of something. */
-
-/* The last one may be whoever embeds the loop. */
+/* Objects that end in a callback.  The last one may embed the loop. */
 void loop_leave(struct loop *loop)
 {
 	struct loop_objects ended = STAILQ_HEAD_INITIALIZER(ended);
@@ -232,8 +231,8 @@ int loop_init(struct loop *loop)
 	TAILQ_INIT(&loop->timers);
 	TAILQ_INIT(&loop->tasks);
 	STAILQ_INIT(&loop->ended);
-	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	loop->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	loop->epoll = fork_private(epoll_create1(EPOLL_CLOEXEC));
+	loop->timerfd = fork_private(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (loop->epoll < 0 || loop->timerfd < 0)
 		r = -errno;
 	else
@@ -253,8 +252,6 @@ void loop_stop(struct loop *loop)
 
 void loop_deinit(struct loop *loop)
 {
-	if (loop->timerfd >= 0)
-		close(loop->timerfd);
-	if (loop->epoll >= 0)
-		close(loop->epoll);
+	fork_close(loop->timerfd);
+	fork_close(loop->epoll);
 }

@@ -2,13 +2,11 @@
 /*
  * loop.h: one thread's event loop: descriptors by epoll, timers, and tasks.
  *
- * A task is work that was found while something else was done, and that may call the program's
- * functions.  It is done from loop_run, when nobody is in the middle of anything.  This is what
- * keeps the rule of sivc.h: callbacks come from sivc_dispatch and sivc_wait alone.
+ * A task is work for the next loop_run, when no function is in the middle of anything.  So
+ * callbacks of the program come from sivc_dispatch and sivc_wait alone.
  *
- * A callback may add and remove any descriptor, timer and task, its own included, and may call
- * loop_run itself.  What a callback frees and others of its callers still hold goes through
- * loop_dispose.
+ * A callback may add and remove any descriptor, timer and task, and may call loop_run.  What it
+ * frees, and a caller may still use, goes through loop_dispose.
  */
 #ifndef SIVC_LOOP_H
 #define SIVC_LOOP_H
@@ -20,7 +18,7 @@
 #define NSEC_PER_USEC 1000ull
 #define NSEC_PER_MSEC 1000000ull
 
-/* Embedded by its owner, who frees itself in fn. */
+/* Embedded in what `free` frees. */
 struct loop_object {
 	void (*free)(struct loop_object *object);
 	STAILQ_ENTRY(loop_object) link;
@@ -48,7 +46,7 @@ struct loop_timer {
 struct loop_task {
 	void (*fn)(struct loop_task *task);
 	bool queued;
-	uint64_t round; /* of loop_run_tasks: the next one is its */
+	uint64_t round; /* in which it was queued */
 	TAILQ_ENTRY(loop_task) link;
 };
 
@@ -59,17 +57,17 @@ struct loop {
 	TAILQ_HEAD(, loop_timer) timers; /* by due time */
 	TAILQ_HEAD(, loop_task) tasks;
 	uint64_t round;            /* of loop_run_tasks */
-	bool watched;              /* somebody else waits for `epoll` to be readable */
-	unsigned int depth;        /* calls of loop_enter without their loop_leave */
+	bool watched;              /* the program waits for `epoll` to be readable */
+	unsigned int depth;        /* of loop_enter */
 	struct loop_objects ended; /* freed when that is 0 */
 };
 
 int loop_init(struct loop *loop);
-/* Nothing is called any more; also from a callback. */
+/* Nothing is called any more.  A callback may do this. */
 void loop_stop(struct loop *loop);
 void loop_deinit(struct loop *loop); /* one that was stopped */
 
-/* *handle is for loop_remove.  -EEXIST: that descriptor is in the loop */
+/* *handle is for loop_remove.  -EEXIST: it is in the loop. */
 int loop_add(struct loop *loop, int fd, uint32_t events, void (*fn)(void *), void *data,
 	struct loop_fd **handle);
 void loop_remove(struct loop *loop, struct loop_fd *handle); /* NULL is fine */
@@ -82,10 +80,10 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer); /* not set 
 void loop_defer(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *));
 void loop_task_cancel(struct loop *loop, struct loop_task *task); /* not queued is fine */
 
-/* From now on the descriptor `epoll` is readable whenever there is something to do. */
+/* From now on `epoll` is readable for tasks, too. */
 void loop_watch(struct loop *loop);
 
-/* Around whatever calls callbacks: what they dispose of is freed by the outermost loop_leave. */
+/* Around calls of callbacks: the outermost loop_leave frees what they disposed of. */
 static inline void loop_enter(struct loop *loop)
 {
 	loop->depth++;
@@ -95,8 +93,8 @@ void loop_leave(struct loop *loop);
 void loop_dispose(
 	struct loop *loop, struct loop_object *object, void (*fn)(struct loop_object *object));
 
-/* Does the tasks, waits at most timeout_ms (-1: for ever) if there were none, and calls what is due.
- * Returns how much there was, or an error. */
+/* Does the tasks, waits at most timeout_ms (-1: for ever) if there were none, and calls what is
+ * due.  Returns how much that was, or an error. */
 int loop_run(struct loop *loop, int timeout_ms);
 /* The tasks alone. */
 int loop_run_tasks(struct loop *loop);

@@ -142,8 +142,8 @@ static void follow_view(struct outbound *out, int r)
 		if (out->state == OUTBOUND_BREACHED) /* it did not settle in its time */
 			return;
 		set_state(out, OUTBOUND_UNSETTLED, 0);
-		loop_timer_set(&sivc_of(out)->loop, &out->settle, UNSETTLED_MS * NSEC_PER_MSEC,
-			on_settle);
+		loop_timer_set(
+			&sivc_of(out)->loop, &out->settle, UNSETTLED_MS * NSEC_PER_MSEC, on_settle);
 	} else if (r < 0) {
 		breach(out, OUTBOUND_BREACHED);
 	} else if (out->view->verdict == SIVC_VERDICT_PERMITTED) {

@@ -2,11 +2,10 @@
 /*
  * outbound.h: what one other domain, R, lets one endpoint of ours send.
  *
- * R publishes, we map: its node in the store names its page, its page describes its ring.  `state`
- * is how far we have come, and what a send fails with.  set_state() alone changes it, from
- * outbound_update(), which runs before each send: it reads the node if the watch has fired, and the
- * page if its seq has changed, which is one load.  R's page is R's word: what it says is copied and
- * checked, and its worst effect is that we cannot send to R.
+ * R's node in the store names R's page, which describes R's ring.  `state` is how far we have come,
+ * and what a send fails with.  set_state() alone changes it, from outbound_update(), which runs
+ * before each send: it reads the node if the watch has fired, and the page if its seq has changed.
+ * What the page says is copied and checked; at worst we cannot send to R.
  */
 #ifndef SIVC_OUTBOUND_H
 #define SIVC_OUTBOUND_H
@@ -20,36 +19,36 @@
 #include <uthash.h>
 
 enum outbound_state {
-	OUTBOUND_NO_NODE,   /* R has published nothing for us: EACCES */
-	OUTBOUND_GONE,      /* it had, and has nothing any more: EPIPE */
+	OUTBOUND_NO_NODE,   /* R has published nothing: EACCES */
+	OUTBOUND_GONE,      /* any more: EPIPE */
 	OUTBOUND_REFUSED,   /* its page says so: EACCES */
 	OUTBOUND_CLOSED,    /* its page says so: EPIPE */
-	OUTBOUND_UNSETTLED, /* its page is being changed, since `since`: not known yet */
-	OUTBOUND_LACKING,   /* it permits us, but we have no memory or descriptors: `error` */
-	OUTBOUND_BREACHED,  /* it broke the protocol: EPROTO until its page changes */
-	OUTBOUND_BACKOFF,   /* the same, and not even looked at before `since` is BACKOFF_MS ago */
+	OUTBOUND_UNSETTLED, /* its page is being changed, since `since` */
+	OUTBOUND_LACKING,   /* we lack memory or descriptors: `error` */
+	OUTBOUND_BREACHED,  /* R broke the protocol: EPROTO until its page changes */
+	OUTBOUND_BACKOFF,   /* the same, and not looked at for BACKOFF_MS from `since` on */
 	OUTBOUND_LINKED,    /* we have its ring */
 };
 
-/* Why a send cannot be done now.  Other outcomes are 0 and a negative errno: the send's. */
+/* Why a send has to wait.  Its other outcomes are 0 and a negative errno. */
 enum outbound_wait {
-	OUTBOUND_NO_ROOM = 1, /* in the ring; or others stand in line */
+	OUTBOUND_NO_ROOM = 1, /* in the ring, or in the line */
 	OUTBOUND_NOT_KNOWN,   /* OUTBOUND_UNSETTLED, or this domain is being restored */
 };
 
-/* Messages to one domain that were given to libsivc at once. */
+/* The messages of one send. */
 struct sivc_sending {
-	/* Set by whoever sends. */
+	/* The caller. */
 	const struct iovec *messages;
 	size_t count;
-	bool nowait; /* do not begin what cannot end without waiting */
+	bool nowait; /* no message that must wait in the middle */
 
 	/* outbound.c */
-	size_t sent;   /* whole messages; of the last batch only if that is not in doubt */
-	size_t offset; /* bytes of the next one that are in the ring */
-	bool in_doubt; /* the page changed when the last batch was published */
-	struct batch { /* what was published last */
-		size_t first;        /* message */
+	size_t sent;          /* whole messages; less again if the last batch did not arrive */
+	size_t offset;        /* bytes of the next one in the ring */
+	bool in_doubt;        /* the page changed when the last batch was published */
+	struct batch {        /* what was published last */
+		size_t first; /* message */
 		uint32_t start, end; /* where it lies */
 		uint32_t ring_size;
 		uint64_t ring_nonce;
@@ -62,11 +61,11 @@ struct sivc_sending {
 	TAILQ_ENTRY(sivc_sending) link;
 };
 
-/* Those who wait: sender.c. */
+/* sender.c: what waits. */
 struct line {
 	TAILQ_HEAD(, sivc_sending) sendings;
 	struct waiters waiters; /* for room, after those */
-	bool waiting;           /* there are some: counted in the sender */
+	bool waiting;           /* not empty: counted in the sender */
 	struct loop_task run;
 };
 
@@ -76,7 +75,7 @@ struct outbound {
 	uint16_t domid;
 
 	/* outbound.c */
-	struct hv_watch *watch; /* of the node; the backend limits how often it fires (XSA-349) */
+	struct hv_watch *watch; /* of the node; the backend limits it (XSA-349) */
 	bool stale;             /* it has fired: the node is to be read */
 	uint32_t page_ref;
 	uint64_t page_nonce;
@@ -88,27 +87,27 @@ struct outbound {
 	struct loop_timer settle; /* OUTBOUND_UNSETTLED: look again */
 	struct channel channel;
 	struct ring_tx tx;
-	struct ring_end { /* of the ring that was linked last: what R took of it */
+	struct ring_end {       /* what R took of the ring before */
 		uint64_t nonce; /* 0: it has not said */
 		uint32_t final;
 	} last;
-	unsigned int fruitless; /* turns in a row in which nothing could be sent */
+	unsigned int fruitless; /* turns in a row without a message */
 
 	/* sender.c */
 	UT_hash_handle hh;
-	unsigned int users; /* who have opened it */
+	unsigned int users; /* of sivc_peer_open */
 	struct line line;
 
-	/* outbound.c, and `refused` and `full`: sender.c */
+	/* outbound.c; refused, full: sender.c */
 	struct outbound_counters {
 		uint64_t messages;
 		uint64_t bytes;
-		uint64_t refused; /* sends that failed with EACCES */
-		uint64_t full;    /* sends that found no room at once */
+		uint64_t refused; /* EACCES */
+		uint64_t full;    /* no room at once */
 	} counters;
 };
 
-/* `run` is done when the line has something to look at, `ops` are the channel's. */
+/* `run` is the line's task, `ops` are the channel's. */
 int outbound_new(struct sivc_endpoint *ep, uint16_t domid, void (*run)(struct loop_task *task),
 	const struct channel_ops *ops, struct outbound **out);
 void outbound_free(struct outbound *out);
@@ -116,26 +115,26 @@ void outbound_free(struct outbound *out);
 void outbound_suspend(struct outbound *out);
 int outbound_resume(struct outbound *out);
 
-/* 0: linked, and permitted a moment ago.  Else a send's error, or OUTBOUND_NOT_KNOWN. */
+/* 0: linked.  Else a send's error, or OUTBOUND_NOT_KNOWN. */
 int outbound_update(struct outbound *out);
-/* Is it known what the page says, and what became of what was published last? */
+/* Is it known what the page says? */
 bool outbound_known(const struct outbound *out);
 
-/* Bytes of room to go on with a message of that length, of which `offset` bytes have gone. */
+/* Bytes of room to go on with a message of which `offset` bytes have gone. */
 uint32_t outbound_need(const struct outbound *out, size_t length, size_t offset);
 /* After outbound_update.  0: a message of `length` bytes can go, or begin. */
 int outbound_room(struct outbound *out, size_t length);
 
-/* Sends what there is room for.  0: all of it went; a wait: the rest has to; else it failed. */
+/* Sends what there is room for.  0: all went.  A wait: for the rest. */
 int outbound_send(struct outbound *out, struct sivc_sending *sending);
-/* Whoever cannot wait any longer: s->sent is what went. */
+/* Waits no longer: `sent` is what went. */
 void outbound_settle(struct outbound *out, struct sivc_sending *sending);
 
-/* R has done something since: made `need` bytes of room, or changed its page. */
+/* Did R make `need` bytes of room, or change its page? */
 bool outbound_look(struct outbound *out, uint32_t need);
-/* Asks R to signal when there are `need` bytes.  False: something is there already. */
+/* Asks for a signal at `need` bytes of room.  False: R did one of these. */
 bool outbound_arm(struct outbound *out, uint32_t need);
-/* A turn brought nothing.  So many in a row, and R is not looked at for a while. */
+/* A turn brought nothing.  After FRUITLESS_MAX in a row: OUTBOUND_BACKOFF. */
 void outbound_fruitless(struct outbound *out);
 void outbound_progress(struct outbound *out);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page.c: the access control table's page.  See sivc/wire.h for the order of things.
+ * page.c: the access control table's page.
  *
- * The adversary is whoever owns the page that we read: it may write anything at any time, so that
- * reading is bounded (PAGE_TRIES), and what was read is checked before it is anybody's geometry.
+ * The owner of a page that we read may write anything at any time.  So reading is bounded
+ * (PAGE_TRIES), and what was read is checked before it is used.
  */
 #include "page.h"
 
@@ -13,9 +13,7 @@
 
 #include "shared.h"
 
-/*
- * An owner changes a page within a microsecond, unless it loses its CPU in the middle, which can
- * take long.  A reader looks this often, and then has to come again.
+/* A change takes a microsecond, unless its owner loses its processor.  Then the reader comes again.
  */
 #define PAGE_TRIES 100
 
@@ -32,11 +30,11 @@ void page_init(struct page_owner *owner, void *memory, uint64_t nonce)
 	shared_store_release(&page->magic, SIVC_MAGIC);
 }
 
-/* seq becomes odd: whoever reads now reads again. */
+/* seq becomes odd: a reader reads again. */
 static void change_begin(struct page_owner *owner)
 {
 	shared_store(&owner->page->seq, ++owner->seq);
-	shared_barrier(PAGE_CHANGE); /* orders the stores that follow, too */
+	shared_barrier(PAGE_CHANGE); /* orders later stores, too */
 }
 
 static void change_end(struct page_owner *owner)
@@ -99,7 +97,7 @@ static bool permission_sane(const struct page_view *view)
 	       view->max_msg >= 1 && view->ring_nonce != 0;
 }
 
-/* One try.  The sizes in `view` are not to be believed yet; copying is bounded all the same. */
+/* One try.  The sizes in `view` are not checked yet. */
 static bool copy(const struct sivc_page *page, struct page_view *view)
 {
 	uint32_t seq = shared_load_acquire(&page->seq); /* pairs with change_end */
@@ -136,7 +134,7 @@ int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *vi
 	int r = check_header(page, nonce);
 
 	if (r < 0) {
-		view->seq = seq; /* not to be looked at again before it changes */
+		view->seq = seq; /* looked at again when it changes */
 		return r;
 	}
 	for (int i = 0; i < PAGE_TRIES; i++) {
@@ -171,7 +169,7 @@ uint64_t nonce_draw(void)
 {
 	uint64_t nonce = 0;
 
-	/* Cannot fail for 8 bytes once the kernel has booted; 0 is no nonce. */
+	/* Does not fail for 8 bytes after boot. */
 	while (nonce == 0)
 		if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
 			nonce = 0;

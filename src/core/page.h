@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page.h: a row of the access control table, as its owner writes it and as its peer reads it.
+ * page.h: a row of the access control table, for its owner and for its peer.
  *
- * The peer has it mapped read-only.  It reads a whole, settled permission into a private struct
- * page_view, and from then on compares one word, seq, to know that nothing has changed.
+ * The peer maps it read-only.  It copies a settled permission into a private struct page_view.
+ * While seq is unchanged, so is the permission: one load.
  */
 #ifndef SIVC_PAGE_H
 #define SIVC_PAGE_H
@@ -14,10 +14,10 @@
 
 /* The owner's end. */
 struct page_owner {
-	struct sivc_page *page; /* shared, read-only for the peer; we write */
+	struct sivc_page *page; /* shared; we write */
 	uint64_t nonce;         /* page_nonce */
-	uint32_t seq;           /* ours; what is in the page is a copy of it */
-	uint32_t ring_pages;    /* of the permission that is in force */
+	uint32_t seq;           /* the page has a copy of it */
+	uint32_t ring_pages;    /* of the permission in force */
 };
 
 struct page_permission {
@@ -31,18 +31,15 @@ struct page_permission {
 
 void page_init(struct page_owner *owner, void *memory, uint64_t nonce);
 void page_permit(struct page_owner *owner, const struct page_permission *permission);
-/*
- * Refusing takes two steps, with the last look at the ring between them: after page_revoke_begin,
- * a sender that publishes sees that it has to look here; page_revoke_end tells it what arrived.
- */
+/* Around the last look at a ring.  After the first, a sender that publishes sees that it has to
+ * look here; the second tells it what arrived. */
 void page_revoke_begin(struct page_owner *owner);
 void page_revoke_end(
 	struct page_owner *owner, enum sivc_verdict verdict, uint64_t ring_nonce, uint32_t final);
 
-/* Before page_revoke_end, in the ring's own control page: what it says there stays true, however
- * often the page changes after it. */
+/* In the ring's own control page, before page_revoke_end: it stays true when the page changes. */
 void page_finish_ring(struct sivc_ctl *ctl, uint32_t final);
-/* The peer's end.  False: the ring is in force, or its owner was killed. */
+/* For the peer.  False: the ring is in force, or its owner was killed. */
 bool page_ring_finished(const struct sivc_ctl *ctl, uint32_t *final);
 
 /* From the kernel's generator; never 0. */
@@ -63,12 +60,11 @@ struct page_view {
 };
 
 /*
- * -ESTALE: not the page that the node means.  -EPROTO: no page of this version, or a permission
- * that makes no sense; page_unchanged is true until it changes.  -EAGAIN: it is being changed; what
- * it said before is still in *view.
+ * -ESTALE: not the page that the node means.  -EPROTO: another version, or a permission that makes
+ * no sense; page_unchanged is true until it changes.  -EAGAIN: it is being changed, and *view is as
+ * before.
  */
 int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *view);
-/* Is what `view` says still so?  One load. */
 bool page_unchanged(const struct sivc_page *page, const struct page_view *view);
 
 #endif

@@ -15,18 +15,18 @@
 #include "sender.h"
 #include "tuning.h"
 
-/* A domain that has a name, and what the rules about its names say. */
+/* A domain whose name a rule has, and what such rules say. */
 struct named {
 	uint16_t domid;
-	bool refused; /* by one of them */
-	bool allowed; /* by one of them */
+	bool refused;
+	bool allowed;
 };
 
-/* Who has which name now, as far as the acl asks. */
+/* Names and domains of now, as far as the acl asks. */
 struct snapshot {
 	struct named *named; /* by domid */
 	size_t named_count;
-	uint16_t *domids; /* domains that `*` is about */
+	uint16_t *domids; /* known ones, for `*` */
 	size_t domid_count;
 };
 
@@ -43,7 +43,7 @@ static int named_compare(const void *a, const void *b)
 	return (int)first->domid - (int)second->domid;
 }
 
-/* One for each domain, however many names it has. */
+/* One for each domain. */
 static void named_settle(struct snapshot *snapshot)
 {
 	struct named *named = snapshot->named;
@@ -61,39 +61,72 @@ static void named_settle(struct snapshot *snapshot)
 	snapshot->named_count = last + 1;
 }
 
+/* The names in rules, in the order of the rules: an array for the caller to free(). */
+static int rule_names(const struct acl *acl, const char *const **result)
+{
+	const char **names = calloc(acl->count > 0 ? acl->count : 1, sizeof(*names));
+	int n = 0;
+
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; i < acl->count; i++)
+		if (acl->rules[i].name[0] != '\0')
+			names[n++] = acl->rules[i].name;
+	*result = names;
+	return n;
+}
+
+/* The domain of each, or HV_NO_DOMAIN, for the caller to free(). */
+static int look_up(struct sivc_endpoint *ep, const struct acl *acl, uint16_t **result)
+{
+	const char *const *names;
+	uint16_t *domids;
+	int n = rule_names(acl, &names), r;
+
+	if (n < 0)
+		return n;
+	domids = calloc((size_t)n + 1, sizeof(*domids));
+	r = domids ? hv_lookup(ep->sivc->hv, names, (size_t)n, domids) : -ENOMEM;
+	free((void *)(uintptr_t)names);
+	if (r < 0) {
+		free(domids);
+		return r;
+	}
+	*result = domids;
+	return n;
+}
+
 static int named_read(struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
 {
-	struct hv_name *names = NULL;
-	int n = hv_names(ep->sivc->hv, &names);
+	uint16_t *domids;
+	size_t at = 0;
+	int n = acl_names(acl) ? look_up(ep, acl, &domids) : 0;
 
 	if (n <= 0)
 		return n;
 	snapshot->named = calloc((size_t)n, sizeof(*snapshot->named));
-	for (int i = 0; snapshot->named && i < n; i++) {
-		const struct acl_rule *rule = acl_rule_of(acl, names[i].name);
+	for (size_t i = 0; snapshot->named && i < acl->count; i++) {
+		const struct acl_rule *rule = &acl->rules[i];
 
-		snapshot->named[i] = (struct named){
-			.domid = names[i].domid,
-			.refused = rule && !rule->allow,
-			.allowed = rule && rule->allow,
-		};
+		if (rule->name[0] == '\0' || domids[at++] == HV_NO_DOMAIN)
+			continue;
+		snapshot->named[snapshot->named_count++] = (struct named){
+			.domid = domids[at - 1], .refused = !rule->allow, .allowed = rule->allow};
 	}
-	free(names);
+	free(domids);
 	if (!snapshot->named)
 		return -ENOMEM;
-	snapshot->named_count = (size_t)n;
-	named_settle(snapshot);
+	if (snapshot->named_count > 0)
+		named_settle(snapshot);
 	return 0;
 }
 
-static int snapshot_take(
-	struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
+static int snapshot_take(struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
 {
-	int r = 0;
+	int r;
 
 	*snapshot = (struct snapshot){0};
-	if (acl_follows_names(acl))
-		r = named_read(ep, acl, snapshot);
+	r = named_read(ep, acl, snapshot);
 	if (r >= 0 && acl->everybody) {
 		r = hv_domains(ep->sivc->hv, &snapshot->domids);
 		if (r > 0)
@@ -113,7 +146,7 @@ static const struct named *named_find(const struct snapshot *snapshot, uint16_t 
 	return bsearch(&key, snapshot->named, snapshot->named_count, sizeof(key), named_compare);
 }
 
-/* It is refused if one rule about it refuses it. */
+/* One rule that refuses it is enough. */
 static bool allows(const struct acl *acl, const struct snapshot *snapshot, uint16_t domid)
 {
 	const struct acl_rule *rule = acl_rule_for(acl, domid);
@@ -144,25 +177,22 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 	return false;
 }
 
-/*
- * A domain id that had a name and has none is of a domain that has ended.  It would cost a page and
- * a node for ever: ids are not used again before all have been.
- */
+/* The page and node of a domain that has ended would stay for ever. */
 static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	struct inbound *in, *next;
 
 	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
-		bool named = exists(snapshot, in->domid);
-
-		if (in->named && !named && inbound_forgettable(in))
+		if (exists(snapshot, in->domid))
+			in->domain = INBOUND_KNOWN;
+		else if (in->domain == INBOUND_KNOWN)
+			in->domain = INBOUND_ENDED;
+		if (inbound_forgettable(in))
 			receiver_forget(in);
-		else
-			in->named = in->named || named;
 	}
 }
 
-/* The first error is kept; one domain's error does not keep the others out. */
+/* The first error counts; it does not stop the others. */
 static void permit(
 	struct sivc_endpoint *ep, const struct snapshot *snapshot, uint16_t domid, int *error)
 {
@@ -172,7 +202,7 @@ static void permit(
 		*error = r;
 }
 
-/* Everybody whom a rule may mean. */
+/* Every domain that a rule may mean. */
 static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
 	const struct acl *acl = &ep->permissions.acl;
@@ -193,11 +223,15 @@ static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 	return error;
 }
 
-/* What a single domain lacks undoes nothing: -ENOSPC. */
+/* -ENOSPC: one domain lacks something, all others are done. */
 static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
+	int r;
+
 	refuse_others(ep, snapshot);
-	return permit_all(ep, snapshot);
+	r = permit_all(ep, snapshot);
+	forget_ended(ep, snapshot);
+	return r;
 }
 
 /* Names. */
@@ -209,7 +243,7 @@ static void enforce_after(struct sivc_endpoint *ep, uint64_t ns)
 	loop_timer_set(&ep->sivc->loop, &ep->permissions.timer, ns, on_names_timer);
 }
 
-/* Who has lost a name must not keep what it permitted: again and again, until it is done. */
+/* A domain that lost its name must not stay permitted. */
 static void enforce_later(struct sivc_endpoint *ep, int error)
 {
 	if (!ep->permissions.names_unknown)
@@ -233,7 +267,6 @@ static void enforce(struct sivc_endpoint *ep)
 	}
 	ep->permissions.names_unknown = false;
 	put_in_force(ep, &snapshot); /* what is lacking is in the log */
-	forget_ended(ep, &snapshot);
 	snapshot_deinit(&snapshot);
 	ep->permissions.cost = loop_now() - start;
 }
@@ -243,7 +276,7 @@ static void on_names_timer(struct loop_timer *timer)
 	enforce(container_of(timer, struct sivc_endpoint, permissions.timer));
 }
 
-/* The pause grows with what the last look has cost: that is a part of a processor, and no more. */
+/* The pause grows with the cost of the last look: at most a fifth of a processor. */
 static void on_names(void *data)
 {
 	struct sivc_endpoint *ep = data;
@@ -260,53 +293,50 @@ void permissions_suspend(struct sivc_endpoint *ep)
 	loop_timer_cancel(&ep->sivc->loop, &ep->permissions.timer);
 }
 
-static int follow_names(struct sivc_endpoint *ep, const struct acl *acl)
+/* NULL if no rule depends on names, or on which domains there are. */
+static int watch_names(struct sivc_endpoint *ep, const struct acl *acl, struct hv_watch **watch)
 {
-	if (ep->permissions.watch || !acl_follows_names(acl))
+	const char *const *names = NULL;
+	int n = 0, r;
+
+	*watch = NULL;
+	if (!acl_follows_names(acl))
 		return 0;
-	return hv_watch_names(ep->sivc->hv, on_names, ep, &ep->permissions.watch);
+	if (!acl->everybody)
+		n = rule_names(acl, &names);
+	if (n < 0)
+		return n;
+	r = hv_watch_names(ep->sivc->hv, names, (size_t)n, on_names, ep, watch);
+	free((void *)(uintptr_t)names);
+	return r;
 }
 
-static void unfollow_names(struct sivc_endpoint *ep)
-{
-	if (!acl_follows_names(&ep->permissions.acl))
-		permissions_suspend(ep);
-}
-
-static bool has_name(const struct hv_name *names, int count, const char *name)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(names[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* A name in a rule must be known: now, or by the table already. */
+/* A name in a rule must be known now, or be in the table. */
 static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
 {
-	const struct acl_rule *rule, *unknown = NULL;
-	struct hv_name *names = NULL;
-	int count;
+	const char *unknown = NULL;
+	uint16_t *domids;
+	size_t at = 0;
+	int n = acl_names(acl) ? look_up(ep, acl, &domids) : 0;
 
-	if (!acl_names(acl))
-		return 0;
-	count = hv_names(ep->sivc->hv, &names);
-	for (size_t i = 0; count >= 0 && !unknown && i < acl->count; i++) {
-		rule = &acl->rules[i];
-		if (rule->name[0] != '\0' && !acl_rule_of(&ep->permissions.acl, rule->name) &&
-			!has_name(names, count, rule->name))
-			unknown = rule;
+	if (n <= 0)
+		return n;
+	for (size_t i = 0; i < acl->count && !unknown; i++) {
+		const char *name = acl->rules[i].name;
+
+		if (name[0] != '\0' && domids[at++] == HV_NO_DOMAIN &&
+			!acl_rule_of(&ep->permissions.acl, name))
+			unknown = name;
 	}
-	free(names);
+	free(domids);
 	if (!unknown)
-		return count < 0 ? count : 0;
+		return 0;
 	hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s: no domain is named \"%s\"", ep->name,
-		unknown->name);
+		unknown);
 	return -ENOENT;
 }
 
-/* A domain that has broken the protocol gets another ring when it is allowed anew, by name or not.
- */
+/* A domain that broke the protocol gets another ring when it is allowed anew. */
 static void forgive(
 	struct sivc_endpoint *ep, const struct acl *written, const struct snapshot *snapshot)
 {
@@ -319,24 +349,26 @@ static void forgive(
 }
 
 /*
- * Takes the acl over, also when a domain lacks something (-ENOSPC); on any other error it changes
- * nothing.  `written` is those rules of it that somebody has just written.
+ * Takes the acl over, also if a domain lacks something (-ENOSPC).  Any other error changes nothing.
+ * `written`: those of its rules that are new.
  */
 static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
 	struct snapshot snapshot;
-	int r = ep->receiver.events ? follow_names(ep, acl) : -EAGAIN; /* restore.c is at it */
+	struct hv_watch *watch = NULL;
+	int r = ep->receiver.events ? watch_names(ep, acl, &watch) : -EAGAIN; /* restore.c */
 
 	if (r == 0)
 		r = snapshot_take(ep, acl, &snapshot);
 	if (r < 0) {
+		hv_watch_free(watch);
 		acl_deinit(acl);
-		unfollow_names(ep);
 		return r;
 	}
+	permissions_suspend(ep);
+	ep->permissions.watch = watch;
 	acl_deinit(&ep->permissions.acl);
 	ep->permissions.acl = *acl;
-	unfollow_names(ep);
 	forgive(ep, written, &snapshot);
 	r = put_in_force(ep, &snapshot);
 	snapshot_deinit(&snapshot);
@@ -350,7 +382,7 @@ void permissions_init(struct permissions *permissions)
 
 int permissions_resume(struct sivc_endpoint *ep)
 {
-	int r = follow_names(ep, &ep->permissions.acl);
+	int r = watch_names(ep, &ep->permissions.acl, &ep->permissions.watch);
 
 	if (r == 0)
 		enforce(ep);
@@ -365,7 +397,6 @@ void permissions_deinit(struct sivc_endpoint *ep)
 
 /* The public functions. */
 
-/* The table with the written rules added to it, or instead of it. */
 static int merge(
 	const struct sivc_endpoint *ep, const struct acl *written, bool replace, struct acl *merged)
 {
@@ -443,7 +474,7 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 
 	if (in)
 		return in->permission != INBOUND_REFUSED;
-	/* One that was never seen would be, under `allow *`, unless its name is refused. */
+	/* Never seen: under `allow *` it would be. */
 	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
 	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
 }
@@ -453,7 +484,7 @@ int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)
 	bool known = sender_find(ep, domid) != NULL;
 	int r = sender_open(ep, domid);
 
-	/* A domain that was opened by number is one that `allow *` is about. */
+	/* `allow *` is about a domain that was opened by number. */
 	if (r == 0 && !known && ep->permissions.acl.everybody)
 		enforce(ep);
 	return r;

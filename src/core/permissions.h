@@ -2,14 +2,12 @@
 /*
  * permissions.h: an endpoint's access control table in force.
  *
- * The acl says who may send; here it becomes pages and rings.  Refusals come first, so that at no
- * time more is allowed than the old or the new table allows.  What a rule means can change without
- * the table being written: a name gets another domain (`allow web`), a domain comes (`allow *`);
- * only then are names watched.  A domain id that a name has lost is refused at once, so that who
- * gets the id next inherits nothing.
+ * Rules become pages and rings.  Refusals come first, so at no time more is allowed than the old or
+ * the new table allows.  A rule can change its meaning without being written: a name gets another
+ * domain, or under `allow *` a domain comes.  Only for such rules are names watched.  A domain id
+ * that loses its name is refused at once: the next domain with this id inherits nothing.
  *
- * The adversary may come and go under a name of its own, or rewrite its own; the names are the
- * registry's word.  They are read once in NAMES_PAUSE_MS, and less often if reading takes long.
+ * A domain may change its name all the time: names are read once in NAMES_PAUSE_MS at most.
  */
 #ifndef SIVC_PERMISSIONS_H
 #define SIVC_PERMISSIONS_H

@@ -120,6 +120,8 @@ int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
 	struct inbound *in;
 	int r = get(ep, domid, &in);
 
+	if (r == 0 && in->permission != INBOUND_REFUSED)
+		return 0; /* it notices nothing, and keeps its turn */
 	if (r == 0)
 		r = inbound_permit(in);
 	if (r == 0)
@@ -152,11 +154,14 @@ void receiver_forget(struct inbound *in)
 	inbound_free(in);
 }
 
-/* Events. */
+/* Those who are not ready: polled, or asleep until their event. */
 
-static void look_for_events(struct receiver *receiver)
+static void look_for_others(struct sivc_endpoint *ep)
 {
+	struct receiver *receiver = &ep->receiver;
+
 	receiver->taken = 0;
+	spin_look(&ep->sivc->spin);
 	while (receiver->asleep > 0 && receiver->events &&
 		hv_events_dispatch(receiver->events) == SIVC_HV_BATCH)
 		;
@@ -166,8 +171,7 @@ static void look_for_events(struct receiver *receiver)
 
 static void on_serve_again(struct loop_timer *timer)
 {
-	struct sivc_endpoint *ep =
-		container_of(timer, struct sivc_endpoint, receiver.serve_again);
+	struct sivc_endpoint *ep = container_of(timer, struct sivc_endpoint, receiver.serve_again);
 
 	loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
@@ -178,19 +182,35 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 	if (ep->receiver.waiting == 0)
 		return;
 	if (r == -ENOMEM)
-		loop_timer_set(&ep->sivc->loop, &ep->receiver.serve_again,
-			RETRY_MS * NSEC_PER_MSEC, on_serve_again);
+		loop_timer_set(&ep->sivc->loop, &ep->receiver.serve_again, RETRY_MS * NSEC_PER_MSEC,
+			on_serve_again);
 	else
 		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
 
+/* It has no message now.  Does it keep a place in the queue, behind the others? */
+static bool goes_to_the_end(struct inbound *in, int r)
+{
+	if (r == -ENOMEM) {
+		look_for_others(in->ep); /* others may have something */
+		turn_set(in, INBOUND_READY);
+		return true;
+	}
+	if (inbound_forgettable(in)) {
+		receiver_forget(in);
+		return false;
+	}
+	put_aside(in);
+	return in->turn == INBOUND_READY;
+}
+
 /*
  * The first one that has something (`own`: of those that somebody waits for); those before it that
- * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait for it; -EAGAIN, -ENOMEM:
- * nobody has anything, or it cannot be put together now.
+ * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait
+ * for it; -EAGAIN, -ENOMEM: nobody has anything, or it cannot be put together now.
  */
-static int next_turn(struct sivc_endpoint *ep, bool own, struct inbound **result,
-	struct sivc_message *message)
+static int next_turn(
+	struct sivc_endpoint *ep, bool own, struct inbound **result, struct sivc_message *message)
 {
 	struct inbound *in, *next, *poor = NULL; /* no memory for the message of the first such */
 	int r, turns = 0;
@@ -203,22 +223,14 @@ static int next_turn(struct sivc_endpoint *ep, bool own, struct inbound **result
 		*result = in;
 		if (r == 0 || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
 			return r;
-		if (r == -ENOMEM) {
-			if (!poor) {
-				look_for_events(&ep->receiver);
-				next = TAILQ_NEXT(in, link);
-				poor = in;
-			}
-			turn_set(in, INBOUND_READY); /* at the end: the others' turn */
-		} else {
-			put_aside(in);
-			if (in->turn != INBOUND_READY)
-				continue;
-		}
-		/* It is at the end, and has something, but no whole message. */
+		if (r == -ENOMEM && !poor)
+			poor = in;
+		if (!goes_to_the_end(in, r))
+			continue;
+		ep->receiver.taken++;
 		if (++turns == TURNS_MAX)
 			break;
-		next = next ? next : in;
+		next = next ? next : TAILQ_FIRST(&ep->receiver.ready);
 	}
 	r = poor ? -ENOMEM : -EAGAIN;
 	if (turns == TURNS_MAX || poor)
@@ -229,14 +241,17 @@ static int next_turn(struct sivc_endpoint *ep, bool own, struct inbound **result
 /* The same for a caller who takes what there is, from anybody. */
 static int next_message(struct sivc_endpoint *ep, struct sivc_message *message)
 {
-	struct inbound *in;
+	struct inbound *in, *first = NULL;
 	int r;
 
 	if (ep->receiver.taken >= TURNS_MAX)
-		look_for_events(&ep->receiver);
-	r = next_turn(ep, false, &in, message);
-	if (r == -EPROTO) /* that is for those who wait for it */
-		serve_later(ep, r);
+		look_for_others(ep);
+	while ((r = next_turn(ep, false, &in, message)) == -EPROTO && in != first) {
+		serve_later(ep, r); /* that is for those who wait for it */
+		look_for_others(ep);
+		first = first ? first : in;
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	}
 	return r == -EPROTO ? -EAGAIN : r;
 }
 
@@ -270,9 +285,15 @@ int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 
 	if (r != -EAGAIN || from != SIVC_ANY || !TAILQ_EMPTY(&receiver->ready))
 		return r;
-	spin_look(&ep->sivc->spin);
-	look_for_events(receiver);
+	look_for_others(ep);
 	return TAILQ_EMPTY(&receiver->ready) ? r : next_message(ep, message);
+}
+
+static void took_turn(struct inbound *in)
+{
+	in->ep->receiver.taken++;
+	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
+		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
 }
 
 void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
@@ -282,21 +303,48 @@ void sivc_consume(struct sivc_endpoint *ep, const struct sivc_message *message)
 	if (!in)
 		return;
 	inbound_consume(in);
-	ep->receiver.taken++;
-	if (in->turn != INBOUND_READY || TAILQ_NEXT(in, link))
-		turn_set(in, INBOUND_READY); /* at the end: the others' turn */
+	took_turn(in);
 }
 
-int sivc_putback(struct sivc_endpoint *ep, uint16_t sender, const void *data, size_t length)
+int sivc_take(
+	struct sivc_endpoint *ep, const struct sivc_message *message, struct sivc_unread **unread)
 {
-	struct inbound *in;
-	int r = sender <= SIVC_DOMID_MAX ? get(ep, sender, &in) : -EINVAL; /* it may be forgotten */
+	struct inbound *in = receiver_find(ep, message->sender);
+	int r = in ? inbound_take(in, message, unread) : -EINVAL;
 
 	if (r == 0)
-		r = inbound_putback(in, data, (uint32_t)length);
-	if (r == 0)
-		make_ready(in);
+		took_turn(in);
 	return r;
+}
+
+const void *sivc_unread_bytes(const struct sivc_unread *unread, size_t *length)
+{
+	*length = unread->length - unread->offset;
+	return unread->bytes + unread->offset;
+}
+
+void sivc_unread_skip(struct sivc_unread *unread, size_t length)
+{
+	unread->offset += (uint32_t)length;
+}
+
+void sivc_unread_free(struct sivc_unread *unread)
+{
+	if (unread && unread->in)
+		TAILQ_REMOVE(&unread->in->taken, unread, link);
+	free(unread);
+}
+
+void sivc_putback(struct sivc_unread *unread)
+{
+	struct inbound *in = unread ? unread->in : NULL;
+
+	if (!in || unread->offset == unread->length) {
+		sivc_unread_free(unread);
+		return;
+	}
+	inbound_putback(unread);
+	make_ready(in);
 }
 
 uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
@@ -305,7 +353,7 @@ uint64_t sivc_queued(struct sivc_endpoint *ep, int from, uint32_t *next)
 	struct inbound *in, *after;
 	uint64_t bytes = 0;
 
-	look_for_events(&ep->receiver);
+	look_for_others(ep);
 	if (sivc_peek(ep, from, &message) < 0)
 		message.length = 0;
 	if (next)
@@ -363,7 +411,7 @@ static void serve(struct sivc_endpoint *ep)
 	loop_task_cancel(&ep->sivc->loop, &receiver->serve);
 	for (int turns = 0; receiver->waiting > 0 && turns < TURNS_MAX; turns++) {
 		if (receiver->taken >= TURNS_MAX)
-			look_for_events(receiver);
+			look_for_others(ep);
 		r = next_turn(ep, TAILQ_EMPTY(&receiver->waiters), &in, &message);
 		if (r != 0 && r != -EPROTO)
 			return;

@@ -14,7 +14,8 @@ void report(struct sivc *sivc, int priority, const char *format, ...)
 	char line[LINE_MAX_BYTES];
 	va_list args;
 
-	if (limit_take(&sivc->reports, IDLE_EVENTS_MAX, REPORT_MS * NSEC_PER_MSEC, loop_now()) > 0) {
+	if (limit_take(&sivc->reports, IDLE_EVENTS_MAX, REPORT_MS * NSEC_PER_MSEC, loop_now()) >
+		0) {
 		sivc->reports_left_out++;
 		return;
 	}

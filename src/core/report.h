@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * report.h: what peers can cause in the log.
- *
- * A peer that does something again and again must not fill it: there are only so many lines a
- * minute from all of them, and then a line that says how many were left out.
- */
+/* report.h: what peers can cause in the log: so many lines a minute, for all of them together. */
 #ifndef SIVC_REPORT_H
 #define SIVC_REPORT_H
 

@@ -14,11 +14,11 @@ static void on_restore_again(struct loop_timer *timer);
 
 static void try_again(struct sivc *sivc)
 {
-	loop_timer_set(&sivc->loop, &sivc->restore_again, BACKOFF_MS * NSEC_PER_MSEC,
-		on_restore_again);
+	loop_timer_set(
+		&sivc->loop, &sivc->restore_again, BACKOFF_MS * NSEC_PER_MSEC, on_restore_again);
 }
 
-/* False: an endpoint lacks descriptors or memory.  It is suspended again. */
+/* False: one lacks descriptors or memory, and is suspended again. */
 static bool resume_all(struct sivc *sivc)
 {
 	struct sivc_endpoint *ep;
@@ -53,7 +53,7 @@ static void renew(struct sivc *sivc, struct hv *hv)
 		hv_log(hv, LOG_NOTICE, "this is domain %u now", hv_domid(hv));
 		return;
 	}
-	sivc->lost = true; /* nothing is done with what is there before it is whole */
+	sivc->lost = true; /* nothing is used before all of it is there */
 	try_again(sivc);
 	connection_renew(sivc);
 }

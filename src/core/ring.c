@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ring.c: the two ends of a ring.  See ring.h for the contract and sivc/wire.h for the memory.
+ * ring.c: the two ends of a ring.
  *
- * What keeps it safe, for any contents of the shared memory at any time:
- *   - cons (receiver) and prod (sender) are private; what is in shared memory is told, never read
- *     back.
- *   - the other side's index is loaded once and accepted only if prod - cons <= size.
- *   - a frame's header is loaded once, and its length is compared with what lies between the two
- *     private indices before any address is made of it.
- * So every address is data + (index & (size - 1)), with at most the contiguous rest behind it.
+ * What keeps it safe, whatever is in shared memory:
+ *   - our own index is private; shared memory only has a copy of it.
+ *   - the other side's index is loaded once, and accepted only if prod - cons <= size.
+ *   - a frame's header is loaded once, and its length is compared with two private indices before
+ *     an address is made of it.
+ * So every address is data + (index & (size - 1)), and what follows it ends before data + size.
  */
 #include "ring.h"
 
@@ -18,10 +17,8 @@
 
 #define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
 
-/*
- * Who sleeps at a full ring, and has messages of less than this part of it, is woken for many of
- * them at once.  Others are not: what they wait for is work enough.
- */
+/* A sender whose message is shorter than the first part of the ring is woken when the second, but
+ * not more than WAKE_MOST, is free: once for many messages. */
 #define SMALL_PART 8
 #define WAKE_PART  2
 #define WAKE_MOST  32768u /* bytes */
@@ -31,12 +28,12 @@ static uint32_t tx_used(const struct ring_tx *tx)
 	return tx->prod - tx->cons;
 }
 
-/* Pairs with ring_rx_release: after this we may write over what the receiver has read. */
+/* Pairs with ring_rx_release: what was read may be overwritten now. */
 static int tx_look(struct ring_tx *tx)
 {
 	uint32_t cons = shared_load_acquire(&tx->page->cons);
 
-	/* Between the cons that we know and prod, or the receiver gives back what it never had. */
+	/* Else the receiver gives back what it never had. */
 	if (cons - tx->cons > tx_used(tx))
 		return -EPROTO;
 	tx->cons = cons;
@@ -46,12 +43,11 @@ static int tx_look(struct ring_tx *tx)
 int ring_tx_init(struct ring_tx *tx, const struct sivc_page *page, struct sivc_ctl *ctl, void *data,
 	uint32_t size)
 {
-	/* Our domain's own index, left by a sender before us: the receiver checks it, and so do we.
-	 */
+	/* Left by a sender of our domain before us. */
 	uint32_t prod = shared_load(&ctl->prod);
 	uint32_t cons = shared_load_acquire(&page->cons);
 
-	/* A header must not wrap, so a receiver that moved it off the grid is in breach, too. */
+	/* An index that is not aligned would let a header wrap. */
 	if (prod - cons > size || prod % SIVC_FRAME_ALIGN != 0)
 		return -EPROTO;
 	*tx = (struct ring_tx){
@@ -105,7 +101,7 @@ bool ring_tx_publish(struct ring_tx *tx)
 	return ring_passes(old, tx->prod, shared_load(&tx->page->data_event));
 }
 
-/* Never less than is needed: who is woken sooner has passed its event, and would sleep for ever. */
+/* Not less than `need`: woken sooner, the sender would sleep again with its event passed. */
 static uint32_t worth_waking(const struct ring_tx *tx, uint32_t need)
 {
 	uint32_t many = tx->size / WAKE_PART < WAKE_MOST ? tx->size / WAKE_PART : WAKE_MOST;
@@ -117,7 +113,7 @@ int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)
 {
 	int r;
 
-	/* Free is size - (prod - cons): so much is free when cons has passed this. */
+	/* size - (prod - cons) is free: so much, when cons has passed this. */
 	shared_store(&tx->ctl->space_event, tx->prod + worth_waking(tx, need) - tx->size - 1);
 	shared_barrier(RING_TX_SLEEP);
 	r = tx_look(tx);
@@ -168,12 +164,12 @@ int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *fram
 
 	if (left == 0)
 		return -EAGAIN;
-	/* A header does not wrap only if indices stay aligned. */
+	/* Aligned, a header does not wrap. */
 	if (left < sizeof(*header) || at % SIVC_FRAME_ALIGN != 0)
 		return -EPROTO;
 	length = shared_load(&header->length);
 	flags = shared_load(&header->flags);
-	/* left <= size, far below 2^31: no sum here can overflow once length has been compared. */
+	/* left <= size < 2^31: once length was compared, no sum overflows. */
 	if (length == 0 || length > left || ring_span(length) > left || (flags & ~RING_FLAGS) != 0)
 		return -EPROTO;
 

@@ -2,10 +2,9 @@
 /*
  * ring.h: one direction of bytes between two domains that do not trust each other.
  *
- * The memory is described in sivc/wire.h.  Here are its two ends.  Each keeps its own index and the
- * geometry in private memory, and holds the other's index only as a copy that was checked.
- * -EPROTO from any function means that the other side has broken the protocol; the ring must not
- * be used again.  Nothing here waits, allocates or signals.
+ * sivc/wire.h describes the memory; these are its two ends.  -EPROTO from any function: the other
+ * side broke the protocol, and the ring must not be used again.  Nothing here waits, allocates or
+ * signals.
  */
 #ifndef SIVC_RING_H
 #define SIVC_RING_H
@@ -16,14 +15,14 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* What a message of `length` bytes takes in a ring, in one frame. */
+/* Bytes of a frame with a message of `length` bytes. */
 static inline uint32_t ring_span(uint32_t length)
 {
 	return (uint32_t)sizeof(struct sivc_frame) +
 	       ((length + SIVC_FRAME_ALIGN - 1) & ~(SIVC_FRAME_ALIGN - 1));
 }
 
-/* Does an index that goes from old to new pass `event`?  (sivc/wire.h: wake-ups) */
+/* Does an index that goes from old to new pass `event`? */
 static inline bool ring_passes(uint32_t old, uint32_t new, uint32_t event)
 {
 	return new - event - 1 < new - old;
@@ -38,22 +37,20 @@ struct ring_tx {
 	/* Ours alone. */
 	uint32_t size;      /* bytes, a power of two; fixed */
 	uint32_t prod;      /* where the next frame goes */
-	uint32_t published; /* what the receiver was told; frames from here to prod are unpublished
-			     */
+	uint32_t published; /* what the receiver was told */
 	uint32_t cons;      /* the receiver's, as last checked */
 };
 
-/* Continues where an earlier sender of this domain stopped.  -EPROTO */
+/* Goes on where an earlier sender of this domain stopped.  -EPROTO */
 int ring_tx_init(struct ring_tx *tx, const struct sivc_page *page, struct sivc_ctl *ctl, void *data,
 	uint32_t size);
-/* Bytes that are free now.  Looks at the receiver's index only if `enough` are not known to be. */
+/* Free bytes.  Looks at the receiver's index only if less than `enough` are known. */
 int ring_tx_room(struct ring_tx *tx, uint32_t enough, uint32_t *room);
-/* Writes a frame; the caller knows that there is room for ring_span(length).  Not yet published. */
+/* Writes a frame, for which there must be room.  Not yet published. */
 void ring_tx_put(struct ring_tx *tx, uint32_t flags, const void *bytes, uint32_t length);
-/* Publishes what was put, as one.  True: signal the receiver.  A full barrier. */
+/* Publishes what was put.  True: signal the receiver.  A full barrier. */
 bool ring_tx_publish(struct ring_tx *tx);
-/* Asks for a signal when `need` bytes are free, or, if they are few, room for many such messages.
- * *sleep = false: `need` are free now, do not sleep.  -EPROTO */
+/* Asks for a signal at `need` free bytes, or more.  *sleep = false: they are free.  -EPROTO */
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep);
 
 /* The receiver's end. */
@@ -79,17 +76,13 @@ struct ring_frame {
 
 void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_ctl *ctl,
 	const void *data, uint32_t size);
-/*
- * What the last look saw and was not read, out of the sender's reach: its bytes go into
- * memory[size] of ours, and *copy reads on there, where nothing more comes.
- */
+/* Copies what the last look saw and was not read into memory[size], where *copy reads on. */
 void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy);
-/* Reads the sender's index.  Returns 0, -EPROTO. */
+/* Reads the sender's index.  -EPROTO */
 int ring_rx_look(struct ring_rx *rx);
-/* The frame at index `at` (cons, or the `next` of another), among those seen by the last look.
- * -EAGAIN: that is where they end.  -EPROTO */
+/* The frame at `at`: cons, or a frame's `next`.  -EAGAIN: the last look saw none.  -EPROTO */
 int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame);
-/* Done with everything before `next`. */
+/* Everything before `next` was read. */
 static inline void ring_rx_advance(struct ring_rx *rx, uint32_t next)
 {
 	rx->cons = next;
@@ -97,7 +90,7 @@ static inline void ring_rx_advance(struct ring_rx *rx, uint32_t next)
 
 /* Gives the room back to the sender.  True: signal it.  A full barrier. */
 bool ring_rx_release(struct ring_rx *rx);
-/* Asks for a signal when something comes.  *sleep = false: it has come, do not sleep.  -EPROTO */
+/* Asks for a signal when something comes.  *sleep = false: it has come.  -EPROTO */
 int ring_rx_sleep(struct ring_rx *rx, bool *sleep);
 
 #endif

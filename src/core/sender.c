@@ -21,6 +21,8 @@ static uint32_t least_need(const struct outbound *out)
 	const struct sivc_waiter *w;
 	uint32_t need = out->tx.size, n;
 
+	if (s && s->sent == s->count) /* the last of it is in doubt */
+		return need;
 	if (s)
 		return outbound_need(out, s->messages[s->sent].iov_len, s->offset);
 	TAILQ_FOREACH (w, &out->line.waiters, link) {
@@ -61,16 +63,17 @@ static void sending_leave(struct sivc_sending *s)
 }
 
 /* False: the endpoint is closed now. */
-static bool serve_sendings(struct outbound *out)
+static bool serve_sendings(struct outbound *out, unsigned int *turns)
 {
 	const struct sivc_endpoint *ep = out->ep;
 	struct sivc_sending *s;
 	int r;
 
-	while ((s = TAILQ_FIRST(&out->line.sendings)) != NULL) {
+	while (*turns < TURNS_MAX && (s = TAILQ_FIRST(&out->line.sendings)) != NULL) {
 		r = outbound_send(out, s);
 		if (r > 0)
 			break;
+		++*turns;
 		sending_leave(s);
 		count_waiting(out);
 		out->fruitless = 0;
@@ -82,13 +85,16 @@ static bool serve_sendings(struct outbound *out)
 	return true;
 }
 
+/* What became of a message that is in doubt is known of the last ring alone: nobody else looks at R
+ * before that is found out. */
 static int writable(struct outbound *out, size_t length)
 {
-	int r = outbound_update(out);
+	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
+	int r = s && s->in_doubt ? OUTBOUND_NOT_KNOWN : outbound_update(out);
 
 	if (r != 0)
 		return r;
-	return TAILQ_EMPTY(&out->line.sendings) ? outbound_room(out, length) : OUTBOUND_NO_ROOM;
+	return s ? OUTBOUND_NO_ROOM : outbound_room(out, length);
 }
 
 static void waiter_leave(struct outbound *out, struct sivc_waiter *w)
@@ -126,9 +132,11 @@ static bool serve_waiters(struct outbound *out)
  * endpoint is closed now. */
 static bool run(struct outbound *out)
 {
+	unsigned int turns;
+
 	spin_forget(&out->ep->sivc->spin, &out->channel);
-	for (int turns = 0; turns < TURNS_MAX; turns++) {
-		if (!serve_sendings(out) || !serve_waiters(out))
+	for (turns = 0; turns < TURNS_MAX; turns++) {
+		if (!serve_sendings(out, &turns) || !serve_waiters(out))
 			return false;
 		if (!out->line.waiting || put_aside(out))
 			return true;
@@ -138,7 +146,52 @@ static bool run(struct outbound *out)
 	return true;
 }
 
-/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or not.
+/* Who is forgotten. */
+
+static void forget(struct outbound *out)
+{
+	struct sender *sender = &out->ep->sender;
+
+	if (sender->last == out)
+		sender->last = NULL;
+	sender->idle -= out->users == 0;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it has a next */
+	HASH_DELETE(hh, sender->outbounds, out);
+	outbound_free(out);
+}
+
+/* Of those that nobody has open, has a ring of or waits at, the oldest. */
+static void forget_one(struct sender *sender)
+{
+	struct outbound *out, *next;
+
+	HASH_ITER (hh, sender->outbounds, out, next) {
+		if (out->users == 0 && !out->line.waiting && !out->channel.data) {
+			forget(out);
+			return;
+		}
+	}
+}
+
+/* It is open, and not forgotten until it was let go as often. */
+static void hold(struct outbound *out)
+{
+	out->ep->sender.idle -= out->users == 0;
+	out->users++;
+}
+
+static void let_go(struct outbound *out)
+{
+	struct sender *sender = &out->ep->sender;
+
+	if (--out->users == 0 && ++sender->idle > SENDER_IDLE_MAX)
+		forget_one(sender);
+}
+
+/* When there is something to do. */
+
+/* What we have mapped of a domain that has ended keeps it from going, whether somebody waits or
+ * not.
  */
 static void on_run(struct loop_task *task)
 {
@@ -149,9 +202,9 @@ static void on_run(struct loop_task *task)
 			outbound_update(out);
 		return;
 	}
-	out->users++; /* whatever a callback does, it is not forgotten */
+	hold(out); /* whatever a callback does */
 	if (run(out))
-		out->users--;
+		let_go(out);
 }
 
 /* What the channel does. */
@@ -226,31 +279,6 @@ struct outbound *sender_find(struct sivc_endpoint *ep, uint16_t domid)
 	return ep->sender.last = out;
 }
 
-static void forget(struct outbound *out)
-{
-	struct sender *sender = &out->ep->sender;
-
-	if (sender->last == out)
-		sender->last = NULL;
-	sender->idle -= out->users == 0;
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it has a next */
-	HASH_DELETE(hh, sender->outbounds, out);
-	outbound_free(out);
-}
-
-/* Of those that nobody has open, has a ring of or waits at, the oldest. */
-static void forget_one(struct sender *sender)
-{
-	struct outbound *out, *next;
-
-	HASH_ITER (hh, sender->outbounds, out, next) {
-		if (out->users == 0 && !out->line.waiting && !out->channel.data) {
-			forget(out);
-			return;
-		}
-	}
-}
-
 /* Or makes one. */
 static int get(struct sivc_endpoint *ep, uint16_t domid, struct outbound **result)
 {
@@ -284,21 +312,17 @@ int sender_open(struct sivc_endpoint *ep, uint16_t domid)
 	struct outbound *out;
 	int r = get(ep, domid, &out);
 
-	if (r < 0)
-		return r;
-	ep->sender.idle -= out->users == 0;
-	out->users++;
-	return 0;
+	if (r == 0)
+		hold(out);
+	return r;
 }
 
 void sivc_peer_close(struct sivc_endpoint *ep, uint16_t domid)
 {
 	struct outbound *out = sender_find(ep, domid);
 
-	if (!out || out->users == 0 || --out->users > 0)
-		return;
-	if (++ep->sender.idle > SENDER_IDLE_MAX)
-		forget_one(&ep->sender);
+	if (out && out->users > 0)
+		let_go(out);
 }
 
 /* Sending.  The inside's waits are -EAGAIN outside. */

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sender.h: whom an endpoint sends to, and who waits to send.
+ * sender.h: which domains an endpoint sends to, and what waits to be sent.
  *
- * At each domain there is a line: sendings, in order, then those who wait for room (poll).  The
- * line's task sends what there is room for.  The events' descriptor is in the loop only while
- * somebody waits, and a port is unmasked only then.  In the middle of a message that is longer than
- * the ring, R makes room at any moment: then its channel is polled before R is asked for a signal.
+ * Each domain has a line: sendings, in order, and then the waiters for room (poll).  The line's
+ * task sends what there is room for.  The events' descriptor is in the loop only while something
+ * waits, and a port is unmasked only then.  In the middle of a long message the channel is polled
+ * before R is asked for a signal, because R makes room at any moment.
  */
 #ifndef SIVC_SENDER_H
 #define SIVC_SENDER_H
 
 #include "endpoint.h"
 
-/* Outbounds that nobody has open: so many are kept, for those who send without opening. */
+/* So many outbounds that are not open stay, for sends without sivc_peer_open. */
 #define SENDER_IDLE_MAX 64
 
-void sender_deinit(struct sivc_endpoint *ep); /* those who wait are let go */
-/* Around a change of the hypervisor's handles.  Those who wait go on waiting. */
+void sender_deinit(struct sivc_endpoint *ep); /* drops what waits */
+/* Around a change of the hypervisor's handles.  What waits goes on waiting. */
 void sender_suspend(struct sivc_endpoint *ep);
 int sender_resume(struct sivc_endpoint *ep);
 

@@ -2,8 +2,8 @@
 /*
  * shared.h: the only way to touch memory that another domain can see.
  *
- * Each helper is one access that the compiler can neither repeat, tear nor leave out.  A value that
- * was loaded is a private copy: check that, use that, and do not load it again (XSA-155).
+ * Each helper is one access, which the compiler can neither repeat, tear nor leave out.  A loaded
+ * value is a private copy: check that, use that, and do not load it again (XSA-155).
  */
 #ifndef SIVC_SHARED_H
 #define SIVC_SHARED_H
@@ -42,22 +42,21 @@ static inline void shared_store8(uint8_t *p, uint8_t value)
 	__atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
 
-/* What the other side wrote before its release is seen by loads that follow this one. */
+/* Later loads see what the other side wrote before its release. */
 static inline uint32_t shared_load_acquire(const uint32_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
-/* What was written before this is seen by whoever acquires the value. */
+/* An acquire of this value sees what was written before it. */
 static inline void shared_store_release(uint32_t *p, uint32_t value)
 {
 	__atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 
 /*
- * The bytes of messages, which the other side may change while they are copied.  By the letter of C
- * that is a race, and the only one there is: what arrives is whatever it made of them, and nothing
- * here is decided by it.  ThreadSanitizer, which finds every other race, is shown single accesses.
+ * Bytes of messages, which the other side may change meanwhile.  By the letter of C that is a race,
+ * the only one; nothing here is decided by these bytes.  ThreadSanitizer sees single accesses.
  */
 #ifdef __SANITIZE_THREAD__
 
@@ -88,9 +87,9 @@ static inline void shared_copy_to(void *to, const void *from, size_t length)
 #endif
 
 /*
- * The full barriers.  Each stands between a store and a load of one side, and pairs with one of the
- * other side that has the same two words in the opposite order.  So at least one of the two sides
- * sees what the other has written.  tests/model leaves out each by its name.
+ * The full barriers.  Each stands between a store and a load, and pairs with one of the other side
+ * that has the two words in the opposite order.  So at least one side sees what the other wrote.
+ * tests/model leaves out each by its name.
  */
 enum barrier {
 	/* wrote prod; looks at data_event (RING_RX_SLEEP), then at the page's seq (PAGE_CHANGE) */
@@ -107,14 +106,13 @@ static inline void shared_barrier(enum barrier name)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* Orders loads before it with loads after it (a reader under seq); pairs with shared_write_barrier.
- */
+/* Orders loads (a reader under seq).  Pairs with shared_write_barrier. */
 static inline void shared_read_barrier(void)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 }
 
-/* Orders stores before it with stores after it (a writer under seq). */
+/* Orders stores (a writer under seq). */
 static inline void shared_write_barrier(void)
 {
 	__atomic_thread_fence(__ATOMIC_RELEASE);

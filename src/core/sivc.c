@@ -9,6 +9,7 @@
 #include "connection.h"
 #include "container_of.h"
 #include "core.h"
+#include "fork.h"
 #include "restore.h"
 
 static void log_nothing(void *data, int priority, const char *message)
@@ -61,6 +62,7 @@ static int copy_config(struct sivc *sivc, const struct sivc_config *config)
 		.dir = copy_string(config->dir, &failed),
 		.domid = config->domid,
 		.name = copy_string(config->name, &failed),
+		.mountpoint = copy_string(config->mountpoint, &failed),
 		.log = config->log ? config->log : log_nothing,
 		.log_data = config->log_data,
 	};
@@ -92,10 +94,13 @@ int sivc_open(const struct sivc_config *config, struct sivc **result)
 	sivc = calloc(1, sizeof(*sivc));
 	if (!sivc)
 		return -ENOMEM;
+	sivc->pid = getpid();
 	LIST_INIT(&sivc->endpoints);
 	spin_init(&sivc->spin, &sivc->loop, spin_us(config));
 	restore_init(sivc);
-	r = loop_init(&sivc->loop);
+	r = fork_init();
+	if (r == 0)
+		r = loop_init(&sivc->loop);
 	if (r < 0) {
 		free(sivc);
 		return r;
@@ -120,12 +125,13 @@ static void sivc_free(struct loop_object *object)
 	free((void *)(uintptr_t)sivc->config.backend);
 	free((void *)(uintptr_t)sivc->config.dir);
 	free((void *)(uintptr_t)sivc->config.name);
+	free((void *)(uintptr_t)sivc->config.mountpoint);
 	free(sivc);
 }
 
 void sivc_close(struct sivc *sivc)
 {
-	if (!sivc)
+	if (!sivc || sivc->pid != getpid())
 		return;
 	while (!LIST_EMPTY(&sivc->endpoints))
 		sivc_endpoint_close(LIST_FIRST(&sivc->endpoints));
@@ -138,7 +144,7 @@ void sivc_close(struct sivc *sivc)
 
 /* The loop. */
 
-/* Whoever waits there does not poll rings: from now on, all senders are asked to signal. */
+/* The program waits elsewhere and cannot poll: from now on all channels are armed. */
 int sivc_fd(struct sivc *sivc)
 {
 	loop_watch(&sivc->loop);

@@ -104,8 +104,8 @@ static uint64_t longest(const struct spin *spin)
 	return most * NSEC_PER_USEC;
 }
 
-/* Some microseconds for TURNS_MAX: what the other side writes comes sooner if its memory is not
- * asked for all the time. */
+/* Memory that is not loaded all the time is written sooner.  TURNS_MAX of this take microseconds.
+ */
 static void relax(void)
 {
 	for (int i = 0; i < 4; i++) {
@@ -117,7 +117,6 @@ static void relax(void)
 	}
 }
 
-/* In shared memory alone, without a system call. */
 static int look_and_do(struct spin *spin)
 {
 	for (int i = 0; i < TURNS_MAX; i++) {
@@ -128,13 +127,14 @@ static int look_and_do(struct spin *spin)
 	return 0;
 }
 
-/* Until there is something to do or the time is over.  Returns how much there was. */
+/* Returns how much there was to do. */
 static int look_until(struct spin *spin, uint64_t end)
 {
 	int r;
 
 	do {
-		sched_yield(); /* who is to give us work may need this very processor */
+		sched_yield(); /* the other side may need this processor */
+		spin_look(spin);
 		r = loop_run(spin->loop, 0);
 		if (r == 0)
 			r = look_and_do(spin);
@@ -156,8 +156,8 @@ int spin_wait(struct spin *spin, int timeout_ms)
 
 	if (most == 0)
 		return arm_and_sleep(spin, timeout_ms);
-	/* Mostly without reading a clock.  Who always has something keeps nobody else from his
-	 * turn; and what does not pay is measured again now and then. */
+	/* Mostly no clock is read.  Now and then one wait goes on to loop_run, so that a busy
+	 * channel does not keep others waiting, and is measured. */
 	if (++spin->waits % TURNS_MAX != 0) {
 		if (now == 0)
 			return arm_and_sleep(spin, timeout_ms);

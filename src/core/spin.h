@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spin.h: looking for work for a while before sleeping.
+ * spin.h: to look for work for a while before sleeping.
  *
- * A channel that had nothing a moment ago is polled: its other side is not asked to signal, and
- * this process looks at the ring itself until it sleeps.  Before it sleeps it arms all of them.
+ * A channel that had nothing a moment ago is polled: its other side is not asked for a signal, and
+ * this process looks at the ring itself.  Before it sleeps it arms every polled channel.
  *
- * Spinning pays if what is waited for comes sooner than a sleeping process could be woken, and
- * takes a processor from those who are to bring it if not.  So the time is what has been worth it
- * lately: shorter, down to nothing, while waits turn out to be longer than the longest spin, and
- * longer again as soon as they are short (as KVM does before it halts a processor).
+ * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
+ * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
+ * than the longest spin, and doubled when it was not.
  */
 #ifndef SIVC_SPIN_H
 #define SIVC_SPIN_H
@@ -18,28 +17,27 @@
 
 struct spin {
 	struct loop *loop;
-	bool allowed;  /* other domains run meanwhile, and nobody waits for the loop's descriptor */
+	bool allowed;  /* other domains run meanwhile, and the program does not wait by sivc_fd */
 	uint32_t most; /* us; 0: only in the middle of a message */
-	uint64_t now;  /* ns; what has been worth it lately */
-	unsigned int waits; /* of this process, to measure one of them now and then */
+	uint64_t now;  /* ns; what has paid lately */
+	unsigned int waits; /* every TURNS_MAXth is measured */
 	TAILQ_HEAD(, channel) polled;
 };
 
 void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us);
-/* From here on nobody spins, or may. */
 void spin_allow(struct spin *spin, bool allowed);
 
-/* May `channel` be polled?  In the middle of a message also if the user asked for no spinning. */
+/* May a channel be polled?  In the middle of a message: also with SIVC_SPIN_NONE. */
 bool spin_would(const struct spin *spin, bool in_message);
 void spin_poll(struct spin *spin, struct channel *channel, bool in_message);
-void spin_forget(struct spin *spin, struct channel *channel); /* one that is not polled is fine */
+void spin_forget(struct spin *spin, struct channel *channel); /* not polled is fine */
 
-/* Looks once at all that are polled.  True: one had something, and is ready. */
+/* Looks at each polled channel.  True: one had something, and is ready. */
 bool spin_look(struct spin *spin);
-/* Arms all that are polled.  True: one had something, and is ready. */
+/* Arms each.  True: the same. */
 bool spin_arm(struct spin *spin);
 
-/* Spins, sleeps for at most timeout_ms (-1: for ever) and does what is to be done, as loop_run. */
+/* As loop_run, but spins first. */
 int spin_wait(struct spin *spin, int timeout_ms);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stats.c: an endpoint's counters, in the text format that Prometheus reads. */
+/* stats.c: an endpoint's counters, in Prometheus' text format. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void total(FILE *f, const struct sivc_endpoint *ep, const char *name, con
 	fprintf(f, "sivc_%s{endpoint=\"%s\"} %" PRIu64 "\n", name, ep->name, value);
 }
 
-/* One family for all peers: `value` is at `offset` of each of them. */
+/* One family for all peers; the counter is at `offset`. */
 static void received(
 	FILE *f, const struct sivc_endpoint *ep, const char *name, const char *help, size_t offset)
 {

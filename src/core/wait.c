@@ -13,7 +13,7 @@ struct result {
 	int r;
 };
 
-/* Until it is done.  A callback may close the endpoint meanwhile, or all. */
+/* A callback may close the endpoint meanwhile. */
 static int wait_for(struct sivc_endpoint *ep, const struct result *result)
 {
 	struct loop *loop = &ep->sivc->loop;
@@ -52,7 +52,7 @@ int sivc_send(struct sivc_endpoint *ep, uint16_t domid, const void *data, size_t
 		return n < 0 ? (int)n : 0;
 	r = wait_for(ep, &result);
 	if (r < 0 && r != -ESHUTDOWN && sivc_send_cancel(sending) == 1)
-		r = 0; /* it went, all the same */
+		r = 0; /* it went all the same */
 	return r < 0 ? r : result.r;
 }
 

@@ -4,38 +4,37 @@
  *
  * A reader sees the table of the moment at which it opened the file, or wrote to it last.
  *
- * What is written through one handle is one text, however it is cut into writes: a program's
- * standard output comes in pieces of its buffer's size, and a shell's printf a line at a time.
+ * What is written through one handle is one text, however many writes it comes in: a program's
+ * standard output comes in pieces of its buffer's size, a shell's printf a line at a time.
  *
- *	a line that has its end	is in force when the write that ends it returns
- *	the rest of a text	is held until a later write ends its line, or the handle is closed
+ *	a write that ends a line	puts all that was written in force, before its reply
+ *	any other write			is held until a later one ends the line, or until the close
  *
- * So a rule that nobody wrote (the beginning of a line) is never in force.  What happens to the
- * rules that were there before depends on how the file was opened:
+ * So the beginning of a line, a rule that nobody wrote, is never in force.  What happens to the old
+ * rules depends on how the file was opened:
  *
- *	without O_TRUNC (`>>`)	they stay; the text adds to them
- *	with O_TRUNC (`>`)	they stay until the handle is closed, then the text alone is the
- *table
+ *	without O_TRUNC (`>>`)		the text adds to them
+ *	with O_TRUNC (`>`)		they stay until the close; then the text alone is the table
  *
  * So a domain that is permitted before and after is not refused in between.
  *
- * An error is the handle's last: each later write fails with it.  A text with an error in it is
- *taken back as far as it was in force and is not an update of its own: with O_TRUNC all of it,
- *without it all from the first line on that was cut.  (Before that, each write was whole lines, an
- *update that stands.)  If somebody else has changed the table meanwhile, nothing is taken back.
+ * After an error each later write fails with it, and the text is taken back.  With O_TRUNC that is
+ * all of it; without it, all from the first write on that cut a line, because every write before
+ * that was an update of its own.  If the table was changed by another handle meanwhile, nothing is
+ * taken back.
  *
- * "Closed" is when the process that opened the file closes it (`flush`, whose answer close(2) waits
- * for and returns), or the last copy of its descriptor is closed (`release`).  A flush comes for
- *each copy of a descriptor: a shell closes one before a command writes to the other, so that one
- *before anything was written says nothing; and the end of one of several commands that write to one
- *handle is not the end of the text, so that one of another process says nothing either.  What is
- *written after a close, through another copy, adds to the table.
+ * The close is when the process that opened the file closes it (`flush`: close(2) waits for the
+ * answer and returns it), or when the last copy of its descriptor is closed (`release`).  A flush
+ * comes for each copy.  One before anything was written means nothing: a shell closes a copy before
+ * its command writes to the other.  One of another process means nothing either: it is the end of
+ * one of several commands that write to one handle.  What is written after the close, through
+ * another copy, adds to the table.
  *
  * A file that was cut to nothing and closed without a write permits nobody (`: > acl`).  That can
- * only be done at `release`.  The kernel does not wait for its answer, but it puts the request into
- * its queue before close(2) returns, and we take requests in the order of that queue: whoever comes
- * after the close finds the table empty.  (The kernel would hold it back only if more background
- * requests than max_background had no answer yet.  There are no others: see fs_init in ops.c.)
+ * only be done at `release`.  The kernel does not wait for its answer, but it queues the request
+ * before close(2) returns, and we take requests in that order: what is done after the close finds
+ * the table empty.  (The kernel would hold the request back only if more than max_background others
+ * had no answer yet.  There are none: see fs_init in ops.c.)
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #define REQUESTS_AT_ONCE 8
 
 #define DESCRIPTOR_DIGITS 10
+#define RESERVE           4096 /* bytes: more than malloc keeps apart by size */
 
 /* Rules to start with. */
 
@@ -101,8 +103,27 @@ static void on_signal(void *data)
 		read_rules_again(fs);
 		return;
 	}
+	log_limit(fs->log, false); /* nobody else has a say in what comes now */
 	log_print(fs->log, LOG_INFO, "ending: %s", strsignal((int)info.ssi_signo));
 	fs->done = true;
+}
+
+/*
+ * libfuse drops a request for which it has no memory.  Of a release nobody would hear, and what a
+ * file does when it is closed would not be done.  So there is a piece of memory that one always
+ * gets.
+ */
+static void process(struct fs *fs)
+{
+	const struct fuse_in_header *header = fs->request.mem;
+
+	if (header->opcode == FUSE_RELEASE) {
+		free(fs->reserve);
+		fs->reserve = NULL;
+	}
+	fuse_session_process_buf(fs->session, &fs->request);
+	if (!fs->reserve)
+		fs->reserve = malloc(RESERVE);
 }
 
 static void on_request(void *data)
@@ -118,7 +139,7 @@ static void on_request(void *data)
 			fs->done = true;
 			return;
 		}
-		fuse_session_process_buf(fs->session, &fs->request);
+		process(fs);
 		held_finish_interrupted(fs);
 		locks_finish_interrupted(fs);
 	}
@@ -173,6 +194,7 @@ int fs_open(struct fs *fs, const struct options *options)
 		.dir = options->dir,
 		.domid = options->domid,
 		.name = options->name,
+		.mountpoint = options->mountpoint,
 		.ring = options->ring,
 		.max_msg = options->max_msg,
 		.spin = options->spin ? options->spin : SIVC_SPIN_NONE,
@@ -247,8 +269,10 @@ int fs_run(struct fs *fs)
 {
 	int r = 0;
 
+	log_limit(fs->log, true);
 	while (!fs->done && (r >= 0 || r == -EINTR))
 		r = sivc_wait(fs->sivc, -1);
+	log_limit(fs->log, false);
 	if (fs->done)
 		return 0;
 	log_print(fs->log, LOG_ERR, "the event loop failed: %s", strerror(-r));
@@ -284,6 +308,7 @@ void fs_free(struct fs *fs)
 	sivc_close(fs->sivc);
 	free(fs->request.mem);
 	free(fs->spare);
+	free(fs->reserve);
 	free(fs->scratch);
 	free(fs->rules);
 	free(fs);

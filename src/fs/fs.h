@@ -84,9 +84,11 @@ struct fs {
 	/* Memory that is used again and again. */
 	struct fuse_buf request; /* fs.c */
 	void *spare;             /* writing.c: another one's memory, or NULL */
+	void *reserve;           /* fs.c: for when there is no more */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
 
-	bool done; /* unmounted, aborted, or told to end */
+	bool mode_logged; /* that a mode was changed so that others can read messages: tree.c */
+	bool done;        /* unmounted, aborted, or told to end */
 };
 
 /* The most bytes that one request of the kernel carries, either way. */

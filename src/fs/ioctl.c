@@ -100,7 +100,7 @@ static int get_sender(const struct messages *messages, uint32_t *value)
 static uint32_t get_queued(const struct messages *messages)
 {
 	uint64_t bytes = sivc_queued(messages->file.branch->endpoint, messages->from, NULL) +
-			 messages->rest_length - messages->rest_offset;
+			 reading_left(messages);
 
 	return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
@@ -109,7 +109,7 @@ static int set_framed(struct messages *messages, uint32_t value)
 {
 	if (value > 1)
 		return -EINVAL;
-	if (messages->rest)
+	if (messages->unread)
 		return -EBUSY;
 	messages->framed = value;
 	return 0;

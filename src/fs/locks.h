@@ -2,19 +2,19 @@
 /*
  * locks.h: flock(2) and fcntl(2) locks.
  *
- * The kernel's own locks are an inode's, and what is in peers/ has an inode for each opener
- * (tree.h). So the locks of a file are here, one list for all that is called the same: peers/7, by
- * number, by name, in any number of opens.
+ * The kernel's own locks are an inode's, and each opener of a file in peers/ has an inode of its
+ * own (tree.h).  So locks are kept here, one list for each file, whatever name or number it was
+ * opened by.
  *
- * flock and fcntl locks are two kinds that do not see each other, as on Linux.  One of flock is of
- * an open file and is about all of it; one of fcntl is of a process and is about a range. Otherwise
- * they are treated alike.  Who waits gets the lock in the order of waiting, unless others can have
- * theirs without disturbing anybody.  Who waits is let go when it is interrupted or killed.
- * Deadlocks are not looked for.
+ * flock and fcntl locks do not see each other, as on Linux.  A flock belongs to an open file and is
+ * about all of it; an fcntl lock belongs to a process and is about a range.  Otherwise they are
+ * treated alike.  Waiters get a lock in order; one that conflicts with nothing held does not wait
+ * for those before it.  A waiter that is interrupted or killed is let go.  Deadlocks are not looked
+ * for.
  *
- * A lock goes when it is taken back, and with the open file that it was set through: when the last
- * copy of its descriptor is closed.  (fcntl locks should go with any close by their process.  They
- * do where the kernel sends a flush; for inbox and peers/N it does not, see messages.c.)
+ * A lock goes when it is taken back, and when the open file that it was set through is released,
+ * with the last copy of its descriptor.  (fcntl locks should go with any close by their process.
+ * They do on acl, where the kernel sends a flush; see messages.c.)
  */
 #ifndef SIVCFS_LOCKS_H
 #define SIVCFS_LOCKS_H

@@ -44,7 +44,7 @@ static void messages_release(struct file *file)
 
 	held_abandon_all(self, -ENODEV); /* none, unless the connection was cut */
 	poll_deinit(self);
-	reading_put_back_rest(self);
+	reading_put_back(self);
 	if (self->from != SIVC_ANY && file->branch->endpoint)
 		sivc_peer_close(file->branch->endpoint, (uint16_t)self->from);
 	file_deinit(file);

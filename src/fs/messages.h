@@ -3,9 +3,9 @@
  * messages.h: an open inbox or peers/N.
  *
  * What a handle remembers: the rest of a message that was read in part, who sent what was read
- * last, the requests that wait (held.c) and who polls (poll.c).  A message is the handle's only
- * from when the kernel has taken the reply with its first part; if the kernel does not take it,
- * because the reader is gone, the message stays where it was.
+ * last, the requests that wait (held.c) and who polls (poll.c).  If the kernel does not take the
+ * reply with the first part of a message, because the reader is gone, the message goes back to
+ * where it was.  Nothing of that takes memory, so no message is lost for want of it.
  */
 #ifndef SIVCFS_MESSAGES_H
 #define SIVCFS_MESSAGES_H
@@ -26,10 +26,9 @@ struct messages {
 	bool framed; /* ioctl.c */
 
 	/* reading.c */
-	int sender; /* of what was read last; -1: nothing was */
-	char *rest; /* of the message that was read in part; NULL: none */
-	size_t rest_length;
-	size_t rest_offset; /* this much of it was read */
+	int sender;                 /* of what was read last; -1: nothing was */
+	struct sivc_unread *unread; /* the message that was read in part; NULL: none */
+	size_t unread_charged;      /* bytes; to the user who has opened the handle */
 
 	/* writing.c: the length of a message that did not fit without waiting; 0: none. */
 	size_t want;
@@ -41,8 +40,10 @@ struct messages {
 /* reading.c */
 void messages_read(struct file *file, fuse_req_t request, size_t size, off_t offset,
 	const struct fuse_file_info *fi);
-/* The rest of a message goes to the front of the queue again. */
-void reading_put_back_rest(struct messages *messages);
+/* Bytes of the message that was read in part. */
+size_t reading_left(const struct messages *messages);
+/* They go to the front of the queue again. */
+void reading_put_back(struct messages *messages);
 
 /* writing.c */
 void messages_write(struct file *file, fuse_req_t request, const char *data, size_t size,

@@ -16,12 +16,12 @@
  *	serves			waits for the end of the other, however that comes
  *	ends             --->	unmounts what is dead there
  *
- * What is mounted is unmounted also when sivcfs is killed: that which is dead, has the device
- *number of what was mounted, and stands in the same directory under the same name, whatever path
- *leads to that directory by then.
+ * What is mounted is unmounted also when sivcfs is killed, if it is dead, has the device number of
+ * what was mounted, and stands under the same name in the same directory.  It does not matter which
+ * path leads to that directory by then.
  *
- * The mounter can still read the file of acl=, which may be root's, and does so when it is asked
- *to. It takes nothing else from the other process, no path in particular.
+ * The mounter can still read the file of acl=, which may be root's, and does so when it is asked.
+ * It takes nothing else from the other process, no path in particular.
  */
 #ifndef SIVCFS_MOUNTER_H
 #define SIVCFS_MOUNTER_H

@@ -488,7 +488,7 @@ static int check(struct options *options)
 	return r == 0 ? add_fuse_options(options) : r;
 }
 
-int options_init(struct options *options, const struct log *log, int argc, char **argv)
+int options_init(struct options *options, struct log *log, int argc, char **argv)
 {
 	int r;
 

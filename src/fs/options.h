@@ -51,14 +51,14 @@ struct options {
 	/* For libfuse. */
 	struct fuse_args fuse;
 
-	const struct log *log;
+	struct log *log;
 };
 
 /*
  * 0, also if help or version was asked for (then nothing else is checked); or a negative errno, and
  * the log says what is wrong with which option.  options_deinit() in both cases.
  */
-int options_init(struct options *options, const struct log *log, int argc, char **argv);
+int options_init(struct options *options, struct log *log, int argc, char **argv);
 void options_deinit(struct options *options);
 
 void options_usage(void);

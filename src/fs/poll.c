@@ -44,7 +44,7 @@ static unsigned int ready_in(const struct messages *messages)
 	struct sivc_message message;
 	int r;
 
-	if (messages->rest)
+	if (messages->unread)
 		return EVENTS_IN;
 	r = sivc_peek(endpoint_of(messages), messages->from, &message);
 	if (r == -EAGAIN)

@@ -48,7 +48,7 @@ static int become(const struct options *options)
 	return unsetenv("XDG_RUNTIME_DIR") < 0 ? -errno : 0;
 }
 
-static int set_identity(const struct options *options, const struct log *log)
+static int set_identity(const struct options *options, struct log *log)
 {
 	int r = 0;
 
@@ -125,7 +125,7 @@ static int limit_files(const struct options *options)
 	return sandbox_files(directory);
 }
 
-int privilege_drop(const struct options *options, const struct log *log)
+int privilege_drop(const struct options *options, struct log *log)
 {
 	int r = set_identity(options, log);
 

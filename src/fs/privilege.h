@@ -22,7 +22,7 @@ struct log;
 struct options;
 
 /* The log says what could not be given up, or become. */
-int privilege_drop(const struct options *options, const struct log *log);
+int privilege_drop(const struct options *options, struct log *log);
 
 /* Keeps these capabilities (a bit for each CAP_*), of those there are, and gains no others. */
 int privilege_limit(uint64_t capabilities);

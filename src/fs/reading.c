@@ -4,11 +4,12 @@
  *
  * A reply to the kernel is written straight from where the message lies, in memory that its sender
  * may still write to; only its length is believed, which libsivc has copied and checked.  When the
- * kernel has taken the reply, what did not fit goes into the handle's `rest`, and the message is
- * consumed.  When it has not, the reader is gone, and the message stays, for the next one.
+ * kernel has taken the reply, the message is consumed.  When it has not, the reader is gone, and
+ * the message stays, for the next one.
  *
- * Framed reads return as many messages as fit, whole, each behind a header.  They are consumed one
- * by one before the reply, and put back if the kernel does not take it.
+ * A message that does not fit is taken before the reply (sivc_take), and what is left of it belongs
+ * to the handle.  Framed reads return as many messages as fit, whole, each behind a header; these
+ * are taken, too.  If the kernel does not take the reply, they are put back, which cannot fail.
  *
  * Reads through the page cache (mmap, sendfile) get EINVAL: they come in pages, ahead of need, and
  * what was read would stay there.  They are known by having no lock owner.
@@ -20,10 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
-#include <syslog.h>
 
+#include "account.h"
 #include "held.h"
-#include "log.h"
 
 #define FRAMES_FIRST 64
 
@@ -38,95 +38,100 @@ static struct sivc_endpoint *endpoint_of(const struct messages *messages)
 	return messages->file.branch->endpoint;
 }
 
-/* The rest of a message. */
+/* A message that is read in parts. */
 
-static void rest_drop(struct messages *messages)
+/* Before the reply, so that what cannot be had is said while the message is where it was. */
+static int unread_take(struct messages *messages, const struct sivc_message *message)
 {
-	free(messages->rest);
-	messages->rest = NULL;
-	messages->rest_length = 0;
-	messages->rest_offset = 0;
-}
+	struct file *file = &messages->file;
+	struct fs *fs = file->branch->fs;
+	int r = account_take(fs, file->uid, message->length);
 
-void reading_put_back_rest(struct messages *messages)
-{
-	const struct branch *branch = messages->file.branch;
-	int r = 0;
-
-	if (messages->rest && branch->endpoint)
-		r = sivc_putback(branch->endpoint, (uint16_t)messages->sender,
-			messages->rest + messages->rest_offset,
-			messages->rest_length - messages->rest_offset);
 	if (r < 0)
-		log_print(branch->fs->log, LOG_ERR,
-			"endpoint %s: the rest of a message from domain %d is lost: %s",
-			branch->name, messages->sender, strerror(-r));
-	rest_drop(messages);
+		return r;
+	messages->unread_charged = message->length;
+	r = sivc_take(file->branch->endpoint, message, &messages->unread);
+	if (r < 0)
+		account_give(fs, file->uid, messages->unread_charged);
+	return r;
 }
 
-static void give_rest(struct messages *messages, fuse_req_t request, size_t size)
+static void unread_forget(struct messages *messages)
 {
-	size_t n = MIN(size, messages->rest_length - messages->rest_offset);
+	const struct file *file = &messages->file;
 
-	if (fuse_reply_buf(request, messages->rest + messages->rest_offset, n) != 0)
-		return;
-	messages->rest_offset += n;
-	if (messages->rest_offset == messages->rest_length)
-		rest_drop(messages);
+	if (messages->unread)
+		account_give(file->branch->fs, file->uid, messages->unread_charged);
+	messages->unread = NULL;
+}
+
+void reading_put_back(struct messages *messages)
+{
+	sivc_putback(messages->unread);
+	unread_forget(messages);
+}
+
+size_t reading_left(const struct messages *messages)
+{
+	size_t length = 0;
+
+	if (messages->unread)
+		sivc_unread_bytes(messages->unread, &length);
+	return length;
+}
+
+/* False: the kernel has not taken it. */
+static bool give_rest(struct messages *messages, fuse_req_t request, size_t size)
+{
+	size_t length;
+	const char *bytes = sivc_unread_bytes(messages->unread, &length);
+
+	size = MIN(size, length);
+	if (fuse_reply_buf(request, bytes, size) != 0)
+		return false;
+	sivc_unread_skip(messages->unread, size);
+	if (size == length) {
+		sivc_unread_free(messages->unread);
+		unread_forget(messages);
+	}
+	return true;
+}
+
+static int give_part(struct messages *messages, fuse_req_t request, size_t size,
+	const struct sivc_message *message)
+{
+	int sender = message->sender;
+	int r = unread_take(messages, message);
+
+	if (r < 0)
+		return r;
+	if (!give_rest(messages, request, size)) {
+		reading_put_back(messages);
+		return 0;
+	}
+	messages->sender = sender;
+	poll_notify(messages);
+	return 0;
 }
 
 /* Whole messages. */
 
-/* Copies what lies behind the first `skip` bytes. */
-static void copy_message(const struct sivc_message *message, size_t skip, char *to)
+static int reply_message(fuse_req_t request, const struct sivc_message *message)
 {
-	for (int i = 0; i < message->iovcnt; i++) {
-		size_t n = MIN(skip, message->iov[i].iov_len);
-
-		memcpy(to, (const char *)message->iov[i].iov_base + n, message->iov[i].iov_len - n);
-		to += message->iov[i].iov_len - n;
-		skip -= n;
-	}
+	if (message->iovcnt == 1)
+		return fuse_reply_buf(request, message->iov[0].iov_base, message->length);
+	return fuse_reply_iov(request, message->iov, message->iovcnt);
 }
 
-static int reply_message(fuse_req_t request, const struct sivc_message *message, size_t size)
-{
-	struct iovec iov[2];
-	int count = 0;
-
-	for (; count < message->iovcnt && size > 0; count++) {
-		iov[count].iov_base = message->iov[count].iov_base;
-		iov[count].iov_len = MIN(size, message->iov[count].iov_len);
-		size -= iov[count].iov_len;
-	}
-	if (count == 1)
-		return fuse_reply_buf(request, iov[0].iov_base, iov[0].iov_len);
-	return fuse_reply_iov(request, iov, count);
-}
-
-/* What does not fit is the handle's `rest`.  If the kernel does not take the reply, the reader is
- * gone, and the message stays where it is. */
 static int give_message(struct messages *messages, fuse_req_t request, size_t size,
 	const struct sivc_message *message)
 {
-	size_t more = message->length > size ? message->length - size : 0;
-	char *rest = more > 0 ? malloc(more) : NULL;
-
-	if (more > 0 && !rest)
-		return -ENOMEM;
-	if (reply_message(request, message, size) != 0) {
-		free(rest);
+	if (message->length > size)
+		return give_part(messages, request, size, message);
+	if (reply_message(request, message) != 0)
 		return 0;
-	}
 	messages->sender = message->sender;
-	if (rest) {
-		copy_message(message, size, rest);
-		messages->rest = rest;
-		messages->rest_length = more;
-	}
 	sivc_consume(endpoint_of(messages), message);
-	if (rest)
-		poll_notify(messages);
 	return 0;
 }
 
@@ -144,7 +149,8 @@ struct frames {
 	char *bytes;
 	size_t size;
 	size_t used;
-	size_t *starts; /* of each frame */
+	int sender;                 /* of the last one */
+	struct sivc_unread **taken; /* until the kernel has them */
 	size_t count;
 	size_t room;
 };
@@ -152,67 +158,64 @@ struct frames {
 static int frames_reserve(struct frames *frames)
 {
 	size_t room = frames->room ? 2 * frames->room : FRAMES_FIRST;
-	size_t *starts;
+	struct sivc_unread **taken;
 
 	if (frames->count < frames->room)
 		return 0;
-	starts = reallocarray(frames->starts, room, sizeof(*starts));
-	if (!starts)
+	taken = reallocarray(frames->taken, room, sizeof(*taken));
+	if (!taken)
 		return -ENOMEM;
-	frames->starts = starts;
+	frames->taken = taken;
 	frames->room = room;
 	return 0;
+}
+
+static void frames_add(struct frames *frames, uint32_t sender, struct sivc_unread *unread)
+{
+	struct sivc_frame_header header = {.domain = sender};
+	size_t length;
+	const void *bytes = sivc_unread_bytes(unread, &length);
+
+	header.length = (uint32_t)length;
+	memcpy(frames->bytes + frames->used, &header, sizeof(header));
+	memcpy(frames->bytes + frames->used + sizeof(header), bytes, length);
+	frames->used += sizeof(header) + length;
+	frames->sender = (int)sender;
+	frames->taken[frames->count++] = unread;
 }
 
 /* -EMSGSIZE: it does not fit. */
 static int frames_take(struct messages *messages, struct frames *frames)
 {
 	struct sivc_message message;
-	struct sivc_frame_header header;
+	struct sivc_unread *unread;
 	int r = sivc_peek(endpoint_of(messages), messages->from, &message);
 
 	if (r < 0)
 		return r;
-	r = frames_reserve(frames);
-	if (r < 0)
-		return r;
-	if (sizeof(header) + message.length > frames->size - frames->used)
+	if (sizeof(struct sivc_frame_header) + message.length > frames->size - frames->used)
 		return -EMSGSIZE;
-	header = (struct sivc_frame_header){.length = message.length, .domain = message.sender};
-	frames->starts[frames->count++] = frames->used;
-	memcpy(frames->bytes + frames->used, &header, sizeof(header));
-	copy_message(&message, 0, frames->bytes + frames->used + sizeof(header));
-	frames->used += sizeof(header) + message.length;
-	sivc_consume(endpoint_of(messages), &message);
-	return 0;
+	r = frames_reserve(frames);
+	if (r == 0)
+		r = sivc_take(endpoint_of(messages), &message, &unread);
+	if (r == 0)
+		frames_add(frames, message.sender, unread);
+	return r;
 }
 
-/* The last one first, so that they stand in order again. */
-static void frames_put_back(struct messages *messages, const struct frames *frames)
+/* Those that the kernel does not have are put back, the last one first: they stand in order again.
+ */
+static void frames_deinit(struct frames *frames, bool given)
 {
-	const struct branch *branch = messages->file.branch;
-	struct sivc_frame_header header;
+	while (frames->count > 0) {
+		struct sivc_unread *unread = frames->taken[--frames->count];
 
-	for (size_t i = frames->count; i-- > 0;) {
-		const char *frame = frames->bytes + frames->starts[i];
-		int r;
-
-		memcpy(&header, frame, sizeof(header));
-		r = sivc_putback(branch->endpoint, (uint16_t)header.domain, frame + sizeof(header),
-			header.length);
-		if (r < 0)
-			log_print(branch->fs->log, LOG_ERR,
-				"endpoint %s: a message from domain %u is lost: %s", branch->name,
-				header.domain, strerror(-r));
+		if (given)
+			sivc_unread_free(unread);
+		else
+			sivc_putback(unread);
 	}
-}
-
-static int frames_sender(const struct frames *frames)
-{
-	struct sivc_frame_header header;
-
-	memcpy(&header, frames->bytes + frames->starts[frames->count - 1], sizeof(header));
-	return (int)header.domain;
+	free(frames->taken);
 }
 
 /* Many messages to many readers in a row: the memory is kept, unless a reader interrupts another.
@@ -239,17 +242,17 @@ static int receive_framed(struct messages *messages, fuse_req_t request, size_t 
 		.size = MIN(size, FS_REQUEST_MAX),
 	};
 	int r = frames.bytes ? 0 : -ENOMEM;
+	bool given = false;
 
 	while (r == 0)
 		r = frames_take(messages, &frames);
 	if (frames.count > 0) {
 		r = 0;
-		if (fuse_reply_buf(request, frames.bytes, frames.used) == 0)
-			messages->sender = frames_sender(&frames);
-		else
-			frames_put_back(messages, &frames);
+		given = fuse_reply_buf(request, frames.bytes, frames.used) == 0;
 	}
-	free(frames.starts);
+	if (given)
+		messages->sender = frames.sender;
+	frames_deinit(&frames, given);
 	scratch_give(fs, frames.bytes);
 	return r;
 }
@@ -257,7 +260,7 @@ static int receive_framed(struct messages *messages, fuse_req_t request, size_t 
 /* 0: the request was answered.  -EAGAIN: there is nothing.  Another error: the caller replies. */
 static int receive(struct messages *messages, fuse_req_t request, size_t size)
 {
-	if (messages->rest) {
+	if (messages->unread) {
 		give_rest(messages, request, size);
 		return 0;
 	}
@@ -292,7 +295,7 @@ static void serve_rest(struct messages *messages)
 {
 	struct held *held, *next;
 
-	for (held = TAILQ_FIRST(&messages->held); held && messages->rest; held = next) {
+	for (held = TAILQ_FIRST(&messages->held); held && messages->unread; held = next) {
 		struct held_read *read = container_of(held, struct held_read, held);
 
 		next = TAILQ_NEXT(held, link);
@@ -352,8 +355,7 @@ void messages_read(struct file *file, fuse_req_t request, size_t size, off_t off
 		r = receive(messages, request, size);
 	if (r == -EAGAIN && !(fi->flags & O_NONBLOCK))
 		r = hold(messages, request, size);
-	else if (r == 0 || r == -EAGAIN)
-		poll_expect(messages, POLLIN | POLLRDNORM);
+	poll_expect(messages, POLLIN | POLLRDNORM);
 	if (r < 0)
 		reply_error(request, r);
 	else

@@ -84,10 +84,10 @@ static int write_acl(const char *mountpoint, const char *text, size_t length)
 	return r == 0 && (size_t)n != length ? -EIO : r;
 }
 
-int rules_remount(const struct options *options, const struct log *log)
+int rules_remount(const struct options *options, struct log *log)
 {
 	size_t length = 0;
-	char *text;
+	char *text = NULL;
 	int r = check_mount(options->mountpoint);
 
 	if (r < 0) {

@@ -22,6 +22,6 @@ int rules_read(int fd, char **text, size_t *length);
 int rules_read_file(const char *path, char **text, size_t *length);
 
 /* What -o remount does, instead of mounting.  The log says what went wrong. */
-int rules_remount(const struct options *options, const struct log *log);
+int rules_remount(const struct options *options, struct log *log);
 
 #endif

@@ -408,6 +408,24 @@ static int change_time(struct timespec *time, const struct timespec *given,
 	return 0;
 }
 
+/* cp -p and rsync -a give a file the mode of what they copy: once, this is worth a word. */
+static void log_mode(const struct node *node, mode_t before, mode_t after)
+{
+	struct fs *fs = node->branch->fs;
+	char number[DOMID_DIGITS + sizeof("/")];
+
+	if (fs->mode_logged || (node->kind != NODE_PEER && node->kind != NODE_INBOX) ||
+		!(after & ~before & (S_IRWXG | S_IRWXO)))
+		return;
+	fs->mode_logged = true;
+	snprintf(number, sizeof(number), "/%u", node->domid);
+	log_print(fs->log, LOG_NOTICE,
+		"endpoint %s: the mode of %s%s was changed from %04o to %04o, so that other users "
+		"can read its messages or send; cp -p and rsync -a do that, too",
+		node->branch->name, node->kind == NODE_INBOX ? "inbox" : "peers",
+		node->kind == NODE_INBOX ? "" : number, before & ACCESSPERMS, after & ACCESSPERMS);
+}
+
 static int change_attributes(const struct node *node, const struct stat *st, int set)
 {
 	struct attributes *attributes;
@@ -417,8 +435,10 @@ static int change_attributes(const struct node *node, const struct stat *st, int
 	if (r < 0)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (set & FUSE_SET_ATTR_MODE)
+	if (set & FUSE_SET_ATTR_MODE) {
+		log_mode(node, attributes->mode, st->st_mode);
 		attributes->mode = node_type(node->kind) | (st->st_mode & PERMISSION_BITS);
+	}
 	if (set & FUSE_SET_ATTR_UID)
 		attributes->uid = st->st_uid;
 	if (set & FUSE_SET_ATTR_GID)

@@ -12,50 +12,99 @@
 
 #include "hv.h"
 
+/* Names that are asked for.  The set of a watch is freed with it, by hv.c. */
+struct hv_name_set {
+	size_t count;
+	char names[][HV_NAME_MAX + 1]; /* sorted */
+};
+
+bool hv_name_set_has(const struct hv_name_set *set, const char *name); /* NULL has all */
+
+/* The types of those functions: an implementation declares its own by them. */
+typedef void hv_close_op(struct hv *hv);
+typedef int hv_fd_op(const struct hv *hv);
+typedef int hv_dispatch_op(struct hv *hv);
+
+typedef int hv_share_op(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
+	const struct hv_notify *notify, void **memory, uint32_t *refs);
+typedef void hv_unshare_op(struct hv *hv, void *memory, uint32_t count);
+typedef int hv_map_op(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
+	bool writable, const struct hv_notify *notify, void **memory);
+typedef void hv_unmap_op(struct hv *hv, void *memory, uint32_t count);
+
+typedef int hv_events_new_op(struct hv *hv, struct hv_events **events);
+typedef void hv_events_free_op(struct hv_events *events);
+typedef int hv_events_fd_op(const struct hv_events *events);
+typedef int hv_events_dispatch_op(struct hv_events *events);
+
+typedef int hv_port_alloc_op(struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data,
+	struct hv_port **port);
+typedef int hv_port_bind_op(struct hv_events *events, uint16_t domid, uint32_t number,
+	hv_port_fn *fn, void *data, struct hv_port **port);
+typedef void hv_port_free_op(struct hv_port *port);
+typedef void hv_port_notify_op(struct hv_port *port);
+typedef void hv_port_unmask_op(struct hv_port *port);
+
+typedef int hv_serve_op(struct hv *hv, const char *endpoint, pid_t *holder);
+typedef void hv_unserve_op(struct hv *hv, const char *endpoint);
+typedef int hv_node_write_op(
+	struct hv *hv, const char *endpoint, uint16_t reader, const char *value);
+typedef int hv_node_remove_op(struct hv *hv, const char *endpoint, uint16_t reader);
+typedef int hv_node_read_op(
+	struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size);
+typedef int hv_watch_node_op(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch);
+typedef void hv_watch_free_op(struct hv_watch *watch);
+
+typedef int hv_names_op(
+	struct hv *hv, const struct hv_name_set *asked, struct hv_name **names); /* NULL: all */
+typedef int hv_own_name_op(struct hv *hv, char *name);
+typedef int hv_watch_names_op(struct hv *hv, const struct hv_name_set *asked, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch);
+typedef int hv_domains_op(struct hv *hv, uint16_t **domids);
+
 struct hv_ops {
-	void (*close)(struct hv *);
-	int (*fd)(const struct hv *);
-	int (*dispatch)(struct hv *);
+	hv_close_op *close;
+	hv_fd_op *fd;
+	hv_dispatch_op *dispatch;
 
-	int (*share)(struct hv *, uint16_t, uint32_t, bool, const struct hv_notify *, void **,
-		uint32_t *);
-	void (*unshare)(struct hv *, void *, uint32_t);
-	int (*map)(struct hv *, uint16_t, uint32_t, const uint32_t *, bool,
-		const struct hv_notify *, void **);
-	void (*unmap)(struct hv *, void *, uint32_t);
+	hv_share_op *share;
+	hv_unshare_op *unshare;
+	hv_map_op *map;
+	hv_unmap_op *unmap;
 
-	int (*events_new)(struct hv *, struct hv_events **);
-	void (*events_free)(struct hv_events *);
-	int (*events_fd)(const struct hv_events *);
-	int (*events_dispatch)(struct hv_events *);
+	hv_events_new_op *events_new;
+	hv_events_free_op *events_free;
+	hv_events_fd_op *events_fd;
+	hv_events_dispatch_op *events_dispatch;
 
-	int (*port_alloc)(struct hv_events *, uint16_t, hv_port_fn *, void *, struct hv_port **);
-	int (*port_bind)(
-		struct hv_events *, uint16_t, uint32_t, hv_port_fn *, void *, struct hv_port **);
-	void (*port_free)(struct hv_port *);
-	void (*port_notify)(struct hv_port *);
-	void (*port_unmask)(struct hv_port *);
+	hv_port_alloc_op *port_alloc;
+	hv_port_bind_op *port_bind;
+	hv_port_free_op *port_free;
+	hv_port_notify_op *port_notify;
+	hv_port_unmask_op *port_unmask;
 
-	int (*serve)(struct hv *, const char *, pid_t *);
-	void (*unserve)(struct hv *, const char *);
-	int (*node_write)(struct hv *, const char *, uint16_t, const char *);
-	int (*node_remove)(struct hv *, const char *, uint16_t);
-	int (*node_read)(struct hv *, uint16_t, const char *, char *, size_t);
-	int (*watch_node)(
-		struct hv *, uint16_t, const char *, hv_watch_fn *, void *, struct hv_watch **);
-	void (*watch_free)(struct hv_watch *);
+	hv_serve_op *serve;
+	hv_unserve_op *unserve;
+	hv_node_write_op *node_write;
+	hv_node_remove_op *node_remove;
+	hv_node_read_op *node_read;
+	hv_watch_node_op *watch_node;
+	hv_watch_free_op *watch_free;
 
-	int (*names)(struct hv *, struct hv_name **);
-	int (*watch_names)(struct hv *, hv_watch_fn *, void *, struct hv_watch **);
-	int (*domains)(struct hv *, uint16_t **);
+	hv_names_op *names;
+	hv_own_name_op *own_name; /* NULL: it is hv->name */
+	hv_watch_names_op *watch_names;
+	hv_domains_op *domains;
 };
 
 struct hv {
 	const struct hv_ops *ops;
 	const char *backend;
-	pid_t pid;        /* of the process that opened it; set by hv_open */
-	uint16_t domid;   /* set by the implementation's open */
-	bool parallel;    /* the same */
+	pid_t pid;                  /* of the process that opened it; set by hv_open */
+	uint16_t domid;             /* set by the implementation's open */
+	bool parallel;              /* the same */
+	char name[HV_NAME_MAX + 1]; /* the same, or "" */
 	atomic_bool lost; /* hv_lost(); set by the implementation, in a signal handler too */
 	void (*log)(void *data, int priority, const char *message);
 	void *log_data;
@@ -76,6 +125,7 @@ struct hv_watch {
 	struct hv *hv;
 	hv_watch_fn *fn;
 	void *data;
+	const struct hv_name_set *asked; /* of a watch of names, or NULL: all */
 };
 
 /* Allocate, fill in all of struct hv but `backend`, `log` and `log_data`, which they find set in

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -267,8 +268,13 @@ int hv_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_
 
 void hv_watch_free(struct hv_watch *watch)
 {
-	if (watch)
-		watch->hv->ops->watch_free(watch);
+	const struct hv_name_set *asked;
+
+	if (!watch)
+		return;
+	asked = watch->asked;
+	watch->hv->ops->watch_free(watch);
+	free((void *)(uintptr_t)asked);
 }
 
 int hv_fd(const struct hv *hv)
@@ -298,14 +304,80 @@ bool hv_name_valid(const char *name)
 	return strspn(name, letters) == length && strspn(name, digits) != length;
 }
 
-int hv_names(struct hv *hv, struct hv_name **names)
+static int compare_names(const void *a, const void *b)
 {
-	return hv->ops->names(hv, names);
+	return strcmp(a, b);
 }
 
-int hv_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+static struct hv_name_set *name_set_new(const char *const *names, size_t count)
 {
-	return hv->ops->watch_names(hv, fn, data, watch);
+	struct hv_name_set *set = malloc(sizeof(*set) + count * sizeof(set->names[0]));
+
+	if (!set)
+		return NULL;
+	set->count = count;
+	for (size_t i = 0; i < count; i++)
+		snprintf(set->names[i], sizeof(set->names[i]), "%s", names[i]);
+	qsort(set->names, count, sizeof(set->names[0]), compare_names);
+	return set;
+}
+
+bool hv_name_set_has(const struct hv_name_set *set, const char *name)
+{
+	return !set || bsearch(name, set->names, set->count, sizeof(set->names[0]), compare_names);
+}
+
+int hv_names(struct hv *hv, struct hv_name **names)
+{
+	return hv->ops->names(hv, NULL, names);
+}
+
+int hv_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *domids)
+{
+	struct hv_name_set *asked = name_set_new(names, count);
+	struct hv_name *found = NULL;
+	int n;
+
+	if (!asked)
+		return -ENOMEM;
+	n = hv->ops->names(hv, asked, &found);
+	free(asked);
+	if (n < 0)
+		return n;
+	for (size_t i = 0; i < count; i++) {
+		domids[i] = HV_NO_DOMAIN;
+		for (int j = 0; j < n; j++)
+			if (strcmp(found[j].name, names[i]) == 0)
+				domids[i] = found[j].domid;
+	}
+	free(found);
+	return 0;
+}
+
+int hv_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
+{
+	if (hv->ops->own_name)
+		return hv->ops->own_name(hv, name);
+	if (!hv->name[0])
+		return -ENOENT;
+	strcpy(name, hv->name);
+	return 0;
+}
+
+int hv_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch)
+{
+	struct hv_name_set *asked = names ? name_set_new(names, count) : NULL;
+	int r;
+
+	if (names && !asked)
+		return -ENOMEM;
+	r = hv->ops->watch_names(hv, asked, fn, data, watch);
+	if (r < 0)
+		free(asked);
+	else
+		(*watch)->asked = asked;
+	return r;
 }
 
 int hv_domains(struct hv *hv, uint16_t **domids)

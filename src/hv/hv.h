@@ -35,10 +35,12 @@ struct hv_port;
 struct hv_watch;
 
 struct hv_config {
-	const char *backend; /* "xen", "local" or "auto" (hv.c: which of them) */
-	const char *dir;     /* local: the directory, or NULL for its default */
-	int domid;           /* local: our domain id.  Must be -1 on xen, where it is a given */
-	const char *name;    /* local: our name, or NULL.  Must be NULL on xen */
+	const char *backend;    /* "xen", "local" or "auto" (hv.c: which of them) */
+	const char *dir;        /* local: the directory, or NULL for its default */
+	int domid;              /* local: our domain id.  Must be -1 on xen, where it is a given */
+	const char *name;       /* local: our name, or NULL.  Must be NULL on xen */
+	const char *mountpoint; /* where this process mounts a file system, or NULL.  local: it may
+				   not be in the directory: others would wait for it there */
 	void (*log)(
 		void *data, int priority, const char *message); /* priority: LOG_* of syslog.h */
 	void *log_data;
@@ -175,9 +177,22 @@ struct hv_name {
 };
 
 bool hv_name_valid(const char *name); /* [A-Za-z0-9._-], not all digits, no leading '.' or '-' */
-/* An array for the caller to free(), of the number returned; NULL if that is 0. */
+/* All of them: an array for the caller to free(), of the number returned; NULL if that is 0. */
 int hv_names(struct hv *hv, struct hv_name **names);
-int hv_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch);
+/*
+ * Who has these names: domids[i] is the domain that has names[i], or HV_NO_DOMAIN.  Each name is
+ * one that hv_name_valid() accepts.  On the local backend, if they are watched, the cost is theirs,
+ * however many names others have.
+ */
+#define HV_NO_DOMAIN UINT16_MAX
+int hv_lookup(struct hv *hv, const char *const *names, size_t count, uint16_t *domids);
+int hv_own_name(struct hv *hv, char name[HV_NAME_MAX + 1]); /* -ENOENT: this domain has none */
+/*
+ * As hv_watch_node(), for when who has one of these names may have changed; with NULL, when any
+ * domain or name may have come or gone.  On xen it fires for names that were not asked for, too.
+ */
+int hv_watch_names(struct hv *hv, const char *const *names, size_t count, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch);
 
 /*
  * Known domains: those that exist here and could be permitted by `allow *`.  local: every domain of

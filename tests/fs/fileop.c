@@ -31,6 +31,7 @@
 #define SHOWN_MAX   64u        /* bytes of a message that are printed */
 
 static char buffer[BUFFER_SIZE];
+static int epoll_set = -1;
 
 static const char *errno_name(void)
 {
@@ -251,6 +252,34 @@ static void op_epoll(int fd, const char *name, const char *text)
 	close(epoll);
 }
 
+/* in, out, in,out: an edge-triggered epoll set, for `edges`. */
+static void op_watch(int fd, const char *name, const char *text)
+{
+	struct epoll_event event = {.events = EPOLLET};
+
+	if (strstr(text, "in"))
+		event.events |= EPOLLIN;
+	if (strstr(text, "out"))
+		event.events |= EPOLLOUT;
+	epoll_set = epoll_create1(EPOLL_CLOEXEC);
+	print_result(name, epoll_ctl(epoll_set, EPOLL_CTL_ADD, fd, &event));
+}
+
+/* MILLISECONDS: the next edge of the set, or `-`. */
+static void op_edges(int fd, const char *name, const char *text)
+{
+	struct epoll_event event = {.events = 0};
+	int n = epoll_wait(epoll_set, &event, 1, (int)number(text));
+
+	(void)fd;
+	if (n < 0) {
+		print_result(name, n);
+		return;
+	}
+	printf("%s%s%s%s\n", name, event.events & EPOLLIN ? " in" : "",
+		event.events & EPOLLOUT ? " out" : "", n == 0 ? " -" : "");
+}
+
 static void op_allow(int fd, const char *name, const char *text)
 {
 	uint32_t domid = (uint32_t)number(text);
@@ -375,6 +404,8 @@ static const struct operation {
 	{"readframes", op_readframes, false},
 	{"poll", op_poll, true},
 	{"epoll", op_epoll, true},
+	{"watch", op_watch, true},
+	{"edges", op_edges, true},
 	{"allow", op_allow, true},
 	{"deny", op_deny, true},
 	{"permitted", op_permitted, true},

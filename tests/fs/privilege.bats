@@ -356,7 +356,7 @@ end_foreign_domain() {
 @test "another user's node that is root's, a file or a FIFO is none, and holds nobody" {
   foreign_domain
   same "$(op 1/peers/2 w+nonblock write=x)" "write 1"
-  local node=hv/2/v1/default/1 content plant
+  local node=hv/2/default.1 content plant
   content=$(readlink $node)
   printf %s "$content" > precious # what is in it would do
   chmod 0644 precious
@@ -376,6 +376,31 @@ end_foreign_domain() {
 
 sends_x() {
   [[ $(op 1/peers/2 w+nonblock write=x) == "write 1" ]]
+}
+
+# --- The log ---
+
+@test "what a user puts into a name is no line of the log, and nothing for a terminal" {
+  start_domain 1
+  chmod 0777 1/endpoints
+  fails as_user mkdir $'1/endpoints/x\nsivcfs: forged\e[2J' 2> /dev/null
+  [[ $(cat log/1) != *$'\e'* ]]
+  same "$(grep -c '^sivcfs: forged' log/1)" 0
+}
+
+@test "a user cannot fill the log" {
+  start_domain 1 acl_mode=0666
+  as_user bash -c 'for ((i = 0; i < 300; i++)); do echo bogus > 1/acl; done' 2> /dev/null || :
+  (($(wc -l < log/1) >= 100 && $(wc -l < log/1) < 150))
+  stop_domain 1
+}
+
+@test "a mode that lets others read messages is logged once" {
+  start_domain 1
+  chmod 0666 1/peers/7
+  chmod 0666 1/inbox
+  same "$(grep -c 'mode of .* was changed' log/1)" 1
+  grep 'endpoint default: the mode of peers/7 was changed from 0600 to 0666' log/1
 }
 
 # --- Sending without permission ---

@@ -198,7 +198,7 @@ queued_over() {
     $'queued 9\nqueued 8\nqueued 1'
   same "$(stat -c %s 1/inbox 1/peers/2 1/peers/3)" $'0\n0\n0'
   op 1/inbox r read
-  ! queued_over 8
+  fails queued_over 8
   op 1/inbox r+nonblock drain
   same "$(op 1/inbox r queued)" "queued 0"
 }

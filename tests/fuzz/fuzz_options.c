@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct log log = {.stderr_priority = -1};
+	struct log log = {.stderr_priority = -1};
 	char *text = malloc(size + 1), *next = text;
 	char *argv[ARGUMENTS_MAX + 1] = {(char[]){"sivcfs"}};
 	struct options options;

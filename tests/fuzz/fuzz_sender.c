@@ -78,6 +78,7 @@ static void use(struct input *input)
 {
 	struct house *victim = &scene.victim;
 	struct sivc_message message;
+	struct sivc_unread *unread;
 	char buffer[64];
 	char *text;
 
@@ -98,7 +99,11 @@ static void use(struct input *input)
 		}
 		break;
 	case 4:
-		sivc_putback(victim->ep, ATTACKER, buffer, 1 + take_byte(input) % 32);
+		if (sivc_peek(victim->ep, ATTACKER, &message) == 0 &&
+			sivc_take(victim->ep, &message, &unread) == 0) {
+			sivc_unread_skip(unread, take_byte(input) % message.length);
+			sivc_putback(unread);
+		}
 		break;
 	case 5:
 		sivc_refuse(victim->ep, ATTACKER);

@@ -15,7 +15,7 @@
 #include "backend.h"
 
 #define FIRST_REF  8u /* smaller ones are bogus */
-#define NAMES_MAX  64
+#define NAMES_MAX  16384
 #define DOMAIN_MAX 256
 
 /* Where the hypervisor's own memory comes from: tests of allocations that fail have another. */
@@ -680,10 +680,12 @@ static int fake_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, 
 	return 0;
 }
 
-static int fake_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+static int fake_watch_names(struct hv *hv, const struct hv_name_set *asked, hv_watch_fn *fn,
+	void *data, struct hv_watch **watch)
 {
 	int r = enter(hv, FAKE_WATCH);
 
+	(void)asked;
 	if (r < 0)
 		return r;
 	watch_new(hv, fn, data, watch)->names = true;
@@ -751,10 +753,11 @@ void fake_name_set(const char *name, int domid)
 	watches_fire(true, 0, NULL);
 }
 
-static int fake_names(struct hv *hv, struct hv_name **names)
+static int fake_names(struct hv *hv, const struct hv_name_set *asked, struct hv_name **names)
 {
 	int r = enter(hv, FAKE_NAMES);
 
+	(void)asked; /* all are more than is asked for */
 	if (r < 0)
 		return r;
 	*names = NULL;
@@ -763,6 +766,19 @@ static int fake_names(struct hv *hv, struct hv_name **names)
 		memcpy(*names, world.names, (size_t)world.name_count * sizeof(**names));
 	}
 	return world.name_count;
+}
+
+static int fake_own_name(struct hv *hv, char *name)
+{
+	int r = enter(hv, FAKE_NAMES);
+
+	for (int i = 0; r == 0 && i < world.name_count; i++) {
+		if (world.names[i].domid != hv->domid)
+			continue;
+		strcpy(name, world.names[i].name);
+		return 0;
+	}
+	return r < 0 ? r : -ENOENT;
 }
 
 static int fake_domains(struct hv *hv, uint16_t **domids)
@@ -816,6 +832,7 @@ static const struct hv_ops fake_ops = {
 	.watch_node = fake_watch_node,
 	.watch_free = fake_watch_free,
 	.names = fake_names,
+	.own_name = fake_own_name,
 	.watch_names = fake_watch_names,
 	.domains = fake_domains,
 };

@@ -59,6 +59,7 @@ build_objects() {
   compile_core "$core" "$dir/objects" "${files[@]##*/}"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/hv.c" -o "$dir/objects/hv.o"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/common/number.c" -o "$dir/objects/number.o"
+  gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/fork.c" -o "$dir/objects/fork.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$lib/fake_hv.c" -o "$dir/objects/fake.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/interleave.c" -o "$dir/objects/interleave.o"
   gcc "$dir"/objects/*.o -o "$dir/interleave"
@@ -88,7 +89,7 @@ broken_every() { # changes
 
 build_restless() { # directory with the sources, program
   gcc "${flags[@]}" -include "$lib/shared_hook.h" -I "$1" "${include[@]}" \
-    "$model/restless.c" "$1"/*.c "$repo/src/hv/hv.c" "$repo/src/common/number.c" -o "$2"
+    "$model/restless.c" "$1"/*.c "$repo"/src/hv/{hv,fork}.c "$repo/src/common/number.c" -o "$2"
 }
 
 test_restless() {

@@ -131,7 +131,7 @@ static void test_child_outlives(void)
 	pid = domain_with_child(&heir);
 	b = domain(2, NULL);
 	hv_watch_node(b, 1, "e", count_call, &calls, &watch);
-	hv_watch_names(b, count_call, &named, &names);
+	hv_watch_names(b, NULL, 0, count_call, &named, &names);
 	settle(b);
 	ok(hv_node_read(b, 1, "e", value, sizeof(value)) == 0 && has_name(b, "web"),
 		"a process that has forked lives");
@@ -163,7 +163,7 @@ static void test_freed_watches(void)
 	pid = domain_with_child(&heir);
 	b = domain(2, NULL);
 	hv_watch_node(b, 1, "e", count_call, &calls, &watch);
-	hv_watch_names(b, count_call, &calls, &names);
+	hv_watch_names(b, NULL, 0, count_call, &calls, &names);
 	settle(b);
 	child = idle_child();
 	hv_watch_free(watch);

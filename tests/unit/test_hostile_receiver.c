@@ -482,7 +482,8 @@ static bool flood_at_a_waiting_sender(void)
 		hv_port_notify(s.x.port);
 		sivc_wait(s.victim.sivc, 1);
 	}
-	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->counters.send_wakeups);
+	printf("# %llu wake-ups in 500 ms\n",
+		(unsigned long long)s.victim.ep->counters.send_wakeups);
 	CHECK(s.victim.ep->counters.send_wakeups <= 600);
 	CHECK(others_go_on(&s));
 	attacker_take(&s.x);

@@ -340,8 +340,10 @@ static bool flood_with_a_reader(void)
 		hv_port_notify(s.x.port);
 		sivc_wait(s.victim.sivc, 1);
 	}
-	printf("# %llu wake-ups in 500 ms\n", (unsigned long long)s.victim.ep->counters.receive_wakeups);
-	CHECK(s.victim.ep->counters.receive_wakeups <= 600); /* a storm would be tens of thousands */
+	printf("# %llu wake-ups in 500 ms\n",
+		(unsigned long long)s.victim.ep->counters.receive_wakeups);
+	CHECK(s.victim.ep->counters.receive_wakeups <=
+		600); /* a storm would be tens of thousands */
 	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
 	house_run(&s.victim);
 	CHECK(!waiter.handle); /* the friend's message is there at once */

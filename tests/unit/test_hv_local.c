@@ -314,6 +314,93 @@ static void test_directory(void)
 	is(count_names("/tmp/0"), -1, "which was not followed");
 }
 
+static int open_with_mountpoint(const char *mountpoint, struct hv **hv)
+{
+	const struct hv_config config = {.backend = "local",
+		.dir = dir,
+		.domid = 1,
+		.mountpoint = mountpoint,
+		.log = keep_log};
+
+	return hv_open(&config, hv);
+}
+
+static void test_mountpoint(void)
+{
+	struct hv *hv;
+
+	fresh_dir("mountpoint");
+	mkdir(dir, 0700);
+	mkdir(path("a"), 0700);
+	mkdir(path("a/b"), 0700);
+	is(open_with_mountpoint(path("a/b"), &hv), -EINVAL,
+		"a mount point below the directory is refused");
+	ok(logged(path("a/b")) && logged("mount elsewhere"), "and the log says why");
+	is(open_with_mountpoint(dir, &hv), -EINVAL, "so is the directory itself");
+	is(open_with_mountpoint(path("../mountpoint/a/../a"), &hv), -EINVAL,
+		"whatever it is called");
+	is(open_with_mountpoint(base, &hv), 0, "one above it is not");
+	hv_close(hv);
+	is(open_with_mountpoint(path("none"), &hv), 0, "nor one that there is not");
+	hv_close(hv);
+}
+
+/*
+ * Domain 9's directory is another file system, whose process does not answer: here, one that has
+ * what a domain has, so that it would be found.
+ */
+static int foreign_file_system(int fd)
+{
+	uint32_t ref = 7;
+	char value[SIVC_NODE_MAX];
+	struct hv_events *events;
+	struct hv_name *names = NULL;
+	struct hv_port *port;
+	struct hv *a, *b;
+	void *memory;
+
+	(void)fd;
+	if (unshare(CLONE_NEWNS) || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL))
+		return 77;
+	a = domain(1);
+	mkdir(path("9"), 0700);
+	mkfifo(path("9.0=web"), 0600);
+	if (open(path("9.0=web"), O_RDWR | O_NONBLOCK) < 0 || hv_names(a, &names) != 1)
+		return 1;
+	if (mount("tmpfs", path("9"), "tmpfs", 0, "mode=700"))
+		return 77;
+	mkdir(path("9/0"), 0700);
+	close(open(path("9/0/7.1.rw"), O_CREAT | O_RDWR, 0600));
+	mkfifo(path("9/0/7.1.in"), 0600);
+	mkfifo(path("9/0/7.1.out"), 0600);
+	mkfifo(path("9/e.alive"), 0600);
+	if (truncate(path("9/0/7.1.rw"), SIVC_PAGE_SIZE) ||
+		open(path("9/e.alive"), O_RDWR | O_NONBLOCK) < 0 ||
+		symlink("value", path("9/e.1")) || hv_events_new(a, &events))
+		return 2;
+	if (hv_node_read(a, 9, "e", value, sizeof(value)) != -ENOENT)
+		return 3;
+	if (hv_map(a, 9, 1, &ref, true, NULL, &memory) != -EINVAL ||
+		hv_port_bind(events, 9, ref, count_call, NULL, &port) != -EINVAL)
+		return 4;
+	if (hv_names(a, &names) != 0)
+		return 5;
+	return open_as(9, NULL, &b) == -EXDEV && logged("unmount it") ? 0 : 6;
+}
+
+static void test_foreign_file_system(void)
+{
+	int status;
+
+	fresh_dir("foreign");
+	status = status_of(spawn(foreign_file_system, -1));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		skip("another file system in the directory", "cannot mount one here");
+		return;
+	}
+	is(status, 0, "a domain's directory that is another file system is not entered");
+}
+
 static int as_nobody(int fd)
 {
 	struct hv *hv;
@@ -684,27 +771,25 @@ static void test_hostile_files(void)
 	mkfifo(path("1/0/5.2.out"), 0600);
 	is(hv_port_bind(events, 1, 5, count_call, NULL, &port), -EINVAL, "a file is no port");
 
-	mkdir(path("1/v1"), 0700);
-	mkdir(path("1/v1/e"), 0700);
-	mkfifo(path("1/v1/e/alive"), 0600);
-	fd = open(path("1/v1/e/alive"), O_RDWR | O_NONBLOCK);
-	mkfifo(path("1/v1/e/2"), 0600);
+	mkfifo(path("1/e.alive"), 0600);
+	fd = open(path("1/e.alive"), O_RDWR | O_NONBLOCK);
+	mkfifo(path("1/e.2"), 0600);
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT,
 		"a FIFO is no node, and holds nobody");
 	chmod(path("1"), 0777);
-	unlink(path("1/v1/e/2"));
-	if (symlink("1 7 0000000000000001", path("1/v1/e/2")))
+	unlink(path("1/e.2"));
+	if (symlink("1 7 0000000000000001", path("1/e.2")))
 		return;
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT,
 		"a domain's directory that others could write to is no domain's");
 	chmod(path("1"), 0700);
 	is(hv_node_read(b, 1, "e", value, sizeof value), 0, "otherwise it is");
-	unlink(path("1/v1/e/2"));
-	close(open(path("1/v1/e/2"), O_CREAT | O_RDWR, 0600));
+	unlink(path("1/e.2"));
+	close(open(path("1/e.2"), O_CREAT | O_RDWR, 0600));
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT, "a file is no node");
-	unlink(path("1/v1/e/2"));
+	unlink(path("1/e.2"));
 	memset(text, 'x', sizeof text - 1);
-	if (symlink(text, path("1/v1/e/2")))
+	if (symlink(text, path("1/e.2")))
 		return;
 	is(hv_node_read(b, 1, "e", value, sizeof value), -EMSGSIZE,
 		"a node that is too long is refused");
@@ -778,20 +863,18 @@ static void test_foreign_owners(void)
 	b = domain(2);
 	mkdir(path("1"), 0755);
 	mkdir(path("1/0"), 0755);
-	mkdir(path("1/v1"), 0755);
-	mkdir(path("1/v1/e"), 0755);
 	page = open(path("1/0/7.2.rw"), O_CREAT | O_RDWR, 0600);
 	mkfifo(path("1/0/5.2.in"), 0600);
 	mkfifo(path("1/0/5.2.out"), 0600);
-	mkfifo(path("1/v1/e/alive"), 0600);
-	alive = open(path("1/v1/e/alive"), O_RDWR | O_NONBLOCK);
-	if (ftruncate(page, SIVC_PAGE_SIZE) || symlink("1 7 0000000000000001", path("1/v1/e/2")))
+	mkfifo(path("1/e.alive"), 0600);
+	alive = open(path("1/e.alive"), O_RDWR | O_NONBLOCK);
+	if (ftruncate(page, SIVC_PAGE_SIZE) || symlink("1 7 0000000000000001", path("1/e.2")))
 		return;
 	refused_from_others("a page is mapped", path("1/0/7.2.rw"), use_page, -EINVAL, b);
 	refused_from_others("a port is bound", path("1/0/5.2.in"), use_port, -EINVAL, b);
 	refused_from_others("also by its other end", path("1/0/5.2.out"), use_port, -EINVAL, b);
-	refused_from_others("a node is read", path("1/v1/e/2"), use_node, -ENOENT, b);
-	refused_from_others("of who lives", path("1/v1/e/alive"), use_node, -ENOENT, b);
+	refused_from_others("a node is read", path("1/e.2"), use_node, -ENOENT, b);
+	refused_from_others("of who lives", path("1/e.alive"), use_node, -ENOENT, b);
 	close(page);
 	close(alive);
 	hv_close(b);
@@ -1055,7 +1138,7 @@ static void test_nodes(void)
 	is(hv_node_read(c, 1, "e", value, sizeof value), -ENOENT, "another domain finds nothing");
 	is(hv_node_read(b, 1, "f", value, sizeof value), -ENOENT, "nor is it in another endpoint");
 	is(hv_node_read(b, 9, "e", value, sizeof value), -ENOENT, "nor of another domain");
-	is(hv_node_read(b, 1, "../v1/e", value, sizeof value), -ENOENT, "an endpoint is no path");
+	is(hv_node_read(b, 1, "../1/e", value, sizeof value), -ENOENT, "an endpoint is no path");
 	is(hv_node_read(b, 1, "e", value, 8), -EMSGSIZE, "a value that does not fit is an error");
 	ok(strcmp(value, "1 77 0123456789abcdef") == 0, "a failure touches nothing");
 	is(hv_node_write(a, "e", 2, "changed"), 0, "a node can be changed");
@@ -1067,7 +1150,7 @@ static void test_nodes(void)
 	hv_node_write(a, "e", 2, "again");
 	hv_unserve(a, "e");
 	is(hv_node_read(b, 1, "e", value, sizeof value), -ENOENT, "unserve removes all nodes");
-	is(access(path("1/v1"), F_OK), -1, "and their directories");
+	is(count_names(path("1")), 1, "and all else of the endpoint");
 	hv_unserve(a, "e");
 	is(hv_serve(a, "../e", NULL), -EINVAL, "an endpoint's name is a name");
 	hv_close(a);
@@ -1165,7 +1248,7 @@ static void test_leftovers(void)
 	fresh_dir("leftovers");
 	first = spawn_ready(serve_and_wait);
 	kill_child(first);
-	ok(faccessat(AT_FDCWD, path("1/v1/e/2"), F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	ok(faccessat(AT_FDCWD, path("1/e.2"), F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
 			access(path("1.0"), F_OK) == 0 && count_names(path("1/0")) == 4,
 		"a process that was killed leaves its files");
 	a = domain(1);
@@ -1239,9 +1322,11 @@ static void test_watch_held_directory(void)
 	b = domain(2);
 	hv_watch_node(b, 1, "e", count_call, &calls, &watch);
 	settle(b);
-	held = open(path("1/v1/e"), O_RDONLY | O_DIRECTORY);
+	held = open(path("1"), O_RDONLY | O_DIRECTORY);
 	hv_unserve(a, "e");
+	hv_close(a);
 	settle(b);
+	a = domain(1);
 	hv_serve(a, "e", NULL);
 	settle(b);
 	calls = 0;
@@ -1421,7 +1506,7 @@ static void test_names(void)
 	names = (struct hv_name *)&calls;
 	is(hv_names(a, &names), 0, "at first nobody has a name");
 	ok(names == NULL, "and there is no array of none");
-	hv_watch_names(a, count_call, &calls, &watch);
+	hv_watch_names(a, NULL, 0, count_call, &calls, &watch);
 	ok(until(a, &calls, 1), "a watch of the names fires soon after it was set");
 	settle(a);
 	calls = 0;
@@ -1471,8 +1556,8 @@ static void test_names_watches(void)
 
 	fresh_dir("names-watches");
 	a = domain(1);
-	hv_watch_names(a, count_call, &calls, &first);
-	hv_watch_names(a, count_call, &others, &second);
+	hv_watch_names(a, NULL, 0, count_call, &calls, &first);
+	hv_watch_names(a, NULL, 0, count_call, &others, &second);
 	settle(a);
 	ok(calls >= 1 && others >= 1, "of two watches of the names both fire");
 	open_as(2, "db", &b);
@@ -1493,6 +1578,141 @@ static void test_names_watches(void)
 		"without a watch a name that comes wakes nobody, and is found");
 	hv_close(a);
 	hv_close(b);
+}
+
+/* Who asks for names is not disturbed by others'. */
+static void test_names_asked_for(void)
+{
+	static const char *const asked[] = {"web", "db", "none"};
+	uint16_t domids[3] = {1, 1, 1};
+	char own[HV_NAME_MAX + 1] = "";
+	struct hv_watch *watch, *all;
+	struct hv *a, *b, *c;
+	int calls = 0, files;
+
+	fresh_dir("names-asked");
+	open_as(1, "own", &a);
+	open_as(2, "web", &b);
+	is(hv_own_name(a, own), 0, "a domain's own name is known");
+	ok(strcmp(own, "own") == 0, "and is what it was given");
+	is(hv_lookup(a, asked, 3, domids), 0, "names can be looked up");
+	ok(domids[0] == 2 && domids[1] == HV_NO_DOMAIN && domids[2] == HV_NO_DOMAIN,
+		"those that nobody has are no domain's");
+	is(hv_watch_names(a, asked, 3, count_call, &calls, &watch), 0, "and watched");
+	ok(until(a, &calls, 1), "the watch fires soon after it was set");
+	settle(a);
+	calls = 0;
+	files = open_files();
+	open_as(3, "mail", &c);
+	settle(a);
+	is(calls, 0, "a name that was not asked for does not make it fire");
+	hv_close(c);
+	settle(a);
+	is(calls, 0, "nor does its going");
+	is(open_files(), files, "nor does it cost a descriptor");
+	open_as(4, "db", &c);
+	ok(until(a, &calls, 1), "one that was asked for does");
+	ok(hv_lookup(a, asked, 3, domids) == 0 && domids[1] == 4, "it is found");
+	settle(a);
+	hv_watch_names(a, NULL, 0, count_call, &files, &all);
+	settle(a);
+	calls = 0;
+	hv_close(c);
+	ok(until(a, &calls, 1), "and so does its going");
+	ok(hv_lookup(a, asked, 3, domids) == 0 && domids[1] == HV_NO_DOMAIN, "it is gone");
+	hv_watch_free(all);
+	hv_close(b);
+	settle(a);
+	ok(hv_lookup(a, asked, 3, domids) == 0 && domids[0] == HV_NO_DOMAIN,
+		"also when another watch, of all names, was freed");
+	hv_watch_free(watch);
+	hv_close(a);
+	b = domain(5);
+	is(hv_own_name(b, own), -ENOENT, "a domain without a name has none");
+	hv_close(b);
+}
+
+/* One process enters thousands of names, and takes one in and out all the time. */
+static int flip_for_ever(int fd)
+{
+	enum { MANY = 2000 };
+	static char flipped[PATH_MAX], other[PATH_MAX];
+	int fifo = -1;
+
+	mkdir(path("9"), 0700);
+	for (int i = 0; i < MANY; i++) {
+		const char *entry = path("9.%d=n%d", i % 256, i);
+
+		mkfifo(entry, 0600);
+		fifo = open(entry, O_RDWR | O_NONBLOCK);
+	}
+	strcpy(flipped, path("9.0=n0"));
+	strcpy(other, path("9.0=other"));
+	if (fifo < 0 || write(fd, "", 1) != 1)
+		return 1;
+	for (;;)
+		if (rename(flipped, other) || rename(other, flipped))
+			return 1;
+}
+
+static int64_t processor_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* Asks who lives each time that it is called, as whoever permits everybody does. */
+static struct hv *asking;
+
+static void ask_for_all(void *data)
+{
+	uint16_t *domids = NULL;
+
+	++*(int *)data;
+	if (hv_domains(asking, &domids) > 0)
+		free(domids);
+}
+
+static void flipped_for_a_second(
+	const char *const *names, size_t count, int64_t most, const char *what)
+{
+	struct hv_watch *watch;
+	int64_t end, used;
+	int calls = 0;
+
+	hv_watch_names(asking, names, count, ask_for_all, &calls, &watch);
+	hv_dispatch(asking);
+	used = processor_ms();
+	for (end = milliseconds() + 1000; milliseconds() < end;) {
+		readable(hv_fd(asking), (int)(end - milliseconds()));
+		hv_dispatch(asking);
+	}
+	used = processor_ms() - used;
+	printf("# %d calls, %d ms of the processor\n", calls, (int)used);
+	ok(used < most, "%s", what);
+	hv_watch_free(watch);
+}
+
+static void test_many_names(void)
+{
+	static const char *const web[] = {"web"};
+	struct rlimit files;
+	pid_t pid;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){files.rlim_max, files.rlim_max});
+	fresh_dir("many-names");
+	asking = domain(1);
+	pid = spawn_ready(flip_for_ever);
+	flipped_for_a_second(web, 1, 300,
+		"thousands of names that nobody has asked for cost a part of a processor");
+	flipped_for_a_second(
+		NULL, 0, 400, "those that somebody has asked for cost a part of it, too");
+	kill_child(pid);
+	hv_close(asking);
+	setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static void test_squatter(void)
@@ -1638,7 +1858,7 @@ static bool use_everything(void)
 	worked &= events && hv_port_alloc(events, 1, count_call, NULL, &port) == 0;
 	worked &= hv_share(hv, 1, 1, true, NULL, &page, &ref) == 0;
 	worked &= hv_watch_node(hv, 1, "e", count_call, &calls, &watch) == 0;
-	worked &= hv_watch_names(hv, count_call, &calls, &names) == 0;
+	worked &= hv_watch_names(hv, NULL, 0, count_call, &calls, &names) == 0;
 	hv_watch_free(names);
 	hv_watch_free(watch);
 	if (page)
@@ -1758,6 +1978,8 @@ int main(void)
 	test_name_grammar();
 	test_config();
 	test_directory();
+	test_mountpoint();
+	test_foreign_file_system();
 	test_owner();
 	test_modes();
 	test_pages();
@@ -1784,6 +2006,8 @@ int main(void)
 	test_watch_flood();
 	test_names();
 	test_names_watches();
+	test_names_asked_for();
+	test_many_names();
 	test_squatter();
 	test_instances();
 	test_full();

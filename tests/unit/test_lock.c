@@ -135,13 +135,13 @@ static void test_owner(void)
 
 static void test_name(void)
 {
-	int fd = lock_open(PATH), other;
+	int fd = lock_open(AT_FDCWD, PATH), other;
 
-	ok(fd >= 0 && lock_has_name(fd, PATH), "a lock's file has the lock's name");
+	ok(fd >= 0 && lock_has_name(fd, AT_FDCWD, PATH), "a lock's file has the lock's name");
 	unlink(PATH);
-	ok(!lock_has_name(fd, PATH), "until the name is taken away");
-	other = lock_open(PATH);
-	ok(other >= 0 && !lock_has_name(fd, PATH), "or given to another file");
+	ok(!lock_has_name(fd, AT_FDCWD, PATH), "until the name is taken away");
+	other = lock_open(AT_FDCWD, PATH);
+	ok(other >= 0 && !lock_has_name(fd, AT_FDCWD, PATH), "or given to another file");
 	close(other);
 	close(fd);
 }

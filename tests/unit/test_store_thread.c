@@ -500,7 +500,7 @@ static void names(void)
 	if (xen_store_open(&xen) < 0)
 		abort();
 	xs.names_fail = true;
-	ok(xen_names(&xen.hv, &names) == -EIO && !names,
+	ok(xen_names(&xen.hv, NULL, &names) == -EIO && !names,
 		"a name that cannot be read is an error, and not a domain without a name");
 	xs.names_fail = false;
 	xen_store_close(&xen);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The seam (src/hv/hv.h) on Xen, without what is above it (hv_check.c).
+# The seam (src/hv/hv.h) on Xen, without what is above it (../hv/hv_check.c).
 
 load helpers
 

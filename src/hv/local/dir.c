@@ -3,9 +3,11 @@
  * dir.c: directories, FIFOs and locks of the local backend.
  *
  * What is in another domain's directory is that domain's word.  So everything is opened a name at a
- * time, relative to a directory that is open already, without following links; never waits
- * (O_NONBLOCK); and is looked at through its descriptor before it is used: a FIFO where a file
- * should be is refused, not read.
+ * time, relative to a directory that is open already.  No link is followed.  No other file system
+ * is entered, because the process behind it may never answer (openat2; a kernel before 5.6 does not
+ * have it, and does not keep us out of other file systems).  Opening does not wait (O_NONBLOCK).
+ * What was opened is looked at through its descriptor before it is used: a FIFO where a file should
+ * be is refused, not read.
  *
  * A directory of ours can be removed by the process before us while we enter it.  The lock file in
  * it is the proof that it is still there: a directory in which somebody holds the lock is not
@@ -17,23 +19,25 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "fork.h"
 #include "local.h"
+#include "lockfile.h"
 #include "number.h"
 
 #define LOCK_TRIES 16 /* each is lost only to a process that ended in that very moment */
-#define PID_MAX    16 /* bytes of a process id as text, with the final NUL */
 
-static const char *advice(int error)
+static const char *advice(int r)
 {
-	switch (error) {
+	switch (r) {
 	case -EACCES:
 	case -EPERM:
 	case -EROFS:
@@ -47,6 +51,9 @@ static const char *advice(int error)
 	case -EEXIST:
 		return "; something that is not ours stands there: remove it, or choose another "
 		       "directory (dir=)";
+	case -EXDEV:
+		return "; another file system is mounted there: unmount it, or choose another "
+		       "directory (dir=)";
 	case -EMFILE:
 		return "; raise the limit of open files (ulimit -n, or LimitNOFILE= of the unit)";
 	case -ENOSYS:
@@ -58,26 +65,25 @@ static const char *advice(int error)
 	}
 }
 
-int local_fail(const struct local *local, int error, const char *format, ...)
+int local_fail(const struct local *local, int r, const char *format, ...)
 {
 	char what[PATH_MAX];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(what, sizeof what, format, args);
+	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	hv_log(&local->hv, LOG_ERR, "backend local: %s: %s%s", what, strerror(-error),
-		advice(error));
-	return error;
+	hv_log(&local->hv, LOG_ERR, "backend local: %s: %s%s", what, strerror(-r), advice(r));
+	return r;
 }
 
-int local_fail_once(struct local *local, int error, const char *what)
+int local_fail_once(struct local *local, int r, const char *what)
 {
-	if (error != local->logged) {
-		local_fail(local, error, "%s in %s", what, local->dir);
-		local->logged = error;
+	if (r != local->logged) {
+		local_fail(local, r, "%s in %s", what, local->dir);
+		local->logged = r;
 	}
-	return error;
+	return r;
 }
 
 void local_plenty(struct local *local)
@@ -85,9 +91,9 @@ void local_plenty(struct local *local)
 	local->logged = 0;
 }
 
-bool local_absent(int error)
+bool local_absent(int r)
 {
-	switch (error) {
+	switch (r) {
 	case -ENOENT:
 	case -ENOTDIR:
 	case -ELOOP:
@@ -97,24 +103,37 @@ bool local_absent(int error)
 	case -EISDIR:
 	case -ENXIO:
 	case -ENODEV:
+	case -EXDEV:
 		return true;
 	default:
 		return false;
 	}
 }
 
-int local_open_dir(int at, const char *name)
+int local_open(int at, const char *name, int flags)
 {
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct open_how how = {.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
+	int fd;
 
+	flags |= O_NOFOLLOW | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK);
+	how.flags = (unsigned int)flags;
+	how.mode = flags & O_CREAT ? S_IRUSR | S_IWUSR : 0;
+	fd = (int)syscall(SYS_openat2, at, name, &how, sizeof(how));
+	if (fd < 0 && errno == ENOSYS)
+		fd = openat(at, name, flags, S_IRUSR | S_IWUSR);
 	return fd < 0 ? -errno : fd;
 }
 
+int local_open_dir(int at, const char *name)
+{
+	return local_open(at, name, O_RDONLY | O_DIRECTORY);
+}
+
 /* `error`, after closing what the failure leaves behind. */
-static int give_up(int fd, int error)
+static int give_up(int fd, int r)
 {
 	fork_close(fd);
-	return error;
+	return r;
 }
 
 /* Of what we have made, who may do what: as DIR says, not umask. */
@@ -129,7 +148,7 @@ static int set_access(const struct local *local, int fd, mode_t mode)
 int local_make_dir(const struct local *local, int at, const char *name)
 {
 	struct stat st;
-	int error, fd;
+	int r, fd;
 
 	if (mkdirat(at, name, S_IRWXU) && errno != EEXIST)
 		return -errno;
@@ -141,8 +160,8 @@ int local_make_dir(const struct local *local, int at, const char *name)
 	if (st.st_uid != geteuid())
 		return give_up(fd, -EACCES);
 	/* Only its owner writes there, so what is in it is its owner's word. */
-	error = set_access(local, fd, 0755);
-	return error ? give_up(fd, error) : fd;
+	r = set_access(local, fd, 0755);
+	return r ? give_up(fd, r) : fd;
 }
 
 int local_open_domain(const struct local *local, uint16_t domid)
@@ -151,7 +170,7 @@ int local_open_domain(const struct local *local, uint16_t domid)
 	struct stat st;
 	int fd;
 
-	snprintf(name, sizeof name, "%u", domid);
+	snprintf(name, sizeof(name), "%u", domid);
 	fd = local_open_dir(local->dir_fd, name);
 	if (fd < 0)
 		return fd;
@@ -170,7 +189,7 @@ int local_open_instance(const struct local *local, uint16_t domid, uint32_t numb
 
 	if (domain < 0)
 		return domain;
-	snprintf(name, sizeof name, "%" PRIu32, number >> LOCAL_COUNTER);
+	snprintf(name, sizeof(name), "%" PRIu32, number >> LOCAL_COUNTER);
 	fd = local_open_dir(domain, name);
 	close(domain);
 	return fd;
@@ -187,10 +206,10 @@ bool local_made_here(int at, int fd)
 int local_open_fifo(int at, const char *name, int access)
 {
 	struct stat st;
-	int fd = openat(at, name, access | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	int fd = local_open(at, name, access);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (fstat(fd, &st))
 		return give_up(fd, -errno);
 	if (!S_ISFIFO(st.st_mode))
@@ -201,14 +220,14 @@ int local_open_fifo(int at, const char *name, int access)
 /* The descriptor of what we have just made, or the error, without a trace. */
 static int finish(const struct local *local, int at, const char *name, int fd, mode_t mode)
 {
-	int error = fd < 0 ? fd : set_access(local, fd, mode);
+	int r = fd < 0 ? fd : set_access(local, fd, mode);
 
-	if (!error)
+	if (!r)
 		return fd;
 	unlinkat(at, name, 0);
 	if (fd >= 0)
 		fork_close(fd);
-	return error;
+	return r;
 }
 
 int local_make_fifo(const struct local *local, int at, const char *name, mode_t mode)
@@ -222,98 +241,30 @@ bool local_fifo_alive(int fd)
 {
 	char byte;
 
-	return read(fd, &byte, sizeof byte) != 0; /* 0, end of file: nobody could write */
+	return read(fd, &byte, sizeof(byte)) != 0; /* 0, end of file: nobody could write */
 }
 
 int local_make_file(const struct local *local, int at, const char *name, mode_t mode)
 {
-	int fd = openat(
-		at, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	int fd = local_open(at, name, O_RDWR | O_CREAT | O_EXCL);
 
-	return fd < 0 ? -errno : finish(local, at, name, fd, mode);
+	return fd < 0 ? fd : finish(local, at, name, fd, mode);
 }
 
-static pid_t read_pid(int fd)
-{
-	char text[PID_MAX];
-	uint32_t pid;
-	ssize_t length = pread(fd, text, sizeof text - 1, 0);
-
-	if (length <= 0)
-		return 0;
-	text[length] = '\0';
-	return local_number(text, INT32_MAX, &pid) ? (pid_t)pid : 0;
-}
-
-static int write_pid(int fd)
-{
-	char text[PID_MAX];
-	int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
-	ssize_t written;
-
-	if (ftruncate(fd, 0))
-		return -errno;
-	written = pwrite(fd, text, (size_t)length, 0);
-	if (written < 0)
-		return -errno;
-	return written == length ? 0 : -ENOSPC;
-}
-
-/* An open file description's lock: it does not go when another descriptor of the file is closed. */
-static int lock_file(int fd)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-}
-
-static int open_lock(int at)
+int local_lock(int at, const char *name, pid_t *holder)
 {
 	struct stat st;
-	int fd = openat(at, LOCAL_LOCK, O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC,
-		S_IRUSR | S_IWUSR);
+	int r = -ESTALE;
 
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st))
-		return give_up(fd, -errno);
-	return S_ISREG(st.st_mode) ? fd : give_up(fd, -EINVAL);
-}
-
-/* The file that we have locked is the one that others would find. */
-static bool lock_in_place(int at, int fd)
-{
-	struct stat ours, there;
-
-	return fstat(fd, &ours) == 0 && fstatat(at, LOCAL_LOCK, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
-}
-
-int local_lock(int at, pid_t *holder)
-{
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		int error, fd;
-
+	for (int i = 0; r == -ESTALE && i < LOCK_TRIES; i++) {
 		fork_hold();
-		fd = fork_private(open_lock(at));
+		r = fork_private(lockfile_take_at(at, name, holder));
 		fork_release();
-		if (fd < 0)
-			return fd;
-		error = lock_file(fd);
-		if (error == -EBUSY && holder)
-			*holder = read_pid(fd);
-		if (error)
-			return give_up(fd, error);
-		if (!lock_in_place(at, fd)) {
-			fork_close(fd);
-			continue;
-		}
-		error = write_pid(fd);
-		return error ? give_up(fd, error) : fd;
 	}
-	return -EBUSY;
+	/* Who cannot write a process id has no room for anything else either. */
+	if (r >= 0 && fstat(r, &st) == 0 && st.st_size == 0)
+		return give_up(r, -ENOSPC);
+	return r;
 }
 
 void local_remove_locked(int parent, const char *name, int at)
@@ -323,16 +274,11 @@ void local_remove_locked(int parent, const char *name, int at)
 	unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-bool local_name_valid(const char *name)
-{
-	return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < LOCAL_NAME_MAX;
-}
-
 int local_each(int at, int (*fn)(void *data, const char *name), void *data)
 {
 	int fd = local_open_dir(at, ".");
 	struct dirent *entry;
-	int error = 0;
+	int r = 0;
 	DIR *stream;
 
 	if (fd < 0)
@@ -340,11 +286,11 @@ int local_each(int at, int (*fn)(void *data, const char *name), void *data)
 	stream = fdopendir(fd);
 	if (!stream)
 		return give_up(fd, -errno);
-	while (!error && (entry = readdir(stream)))
+	while (!r && (entry = readdir(stream)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			error = fn(data, entry->d_name);
+			r = fn(data, entry->d_name);
 	closedir(stream);
-	return error;
+	return r;
 }
 
 static int clear_name(void *data, const char *name)
@@ -359,15 +305,4 @@ static int clear_name(void *data, const char *name)
 void local_clear(int at)
 {
 	local_each(at, clear_name, &at);
-}
-
-const char *local_number(const char *text, uint32_t max, uint32_t *number)
-{
-	const char *end;
-	uint64_t value;
-
-	if (number_parse(text, max, &value, &end) < 0)
-		return NULL;
-	*number = (uint32_t)value;
-	return end;
 }

@@ -63,17 +63,17 @@ static void fifo_name(char *name, uint32_t number, uint16_t domid, const char *e
 
 int local_events_new(struct hv *hv, struct hv_events **events)
 {
-	struct local_events *set = calloc(1, sizeof *set);
-	int error;
+	struct local_events *set = calloc(1, sizeof(*set));
+	int r;
 
 	if (!set)
 		return -ENOMEM;
 	set->events.hv = hv;
 	set->fd = fork_private(epoll_create1(EPOLL_CLOEXEC));
 	if (set->fd < 0) {
-		error = -errno;
+		r = -errno;
 		free(set);
-		return local_fail_once((struct local *)hv, error, "cannot make a set of ports");
+		return local_fail_once((struct local *)hv, r, "cannot make a set of ports");
 	}
 	*events = &set->events;
 	return 0;
@@ -97,7 +97,7 @@ static void drain(int fd)
 	char bytes[SIVC_PAGE_SIZE];
 
 	/* What does not fit is a later, spurious event. */
-	while (read(fd, bytes, sizeof bytes) < 0 && errno == EINTR)
+	while (read(fd, bytes, sizeof(bytes)) < 0 && errno == EINTR)
 		;
 }
 
@@ -138,7 +138,7 @@ static int arm(struct local_port *port, int operation)
 static struct local_port *port_new(
 	struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data)
 {
-	struct local_port *port = calloc(1, sizeof *port);
+	struct local_port *port = calloc(1, sizeof(*port));
 
 	if (!port)
 		return NULL;
@@ -205,31 +205,6 @@ static int make_fifos(struct local_port *port)
 	return 0;
 }
 
-int local_port_alloc(
-	struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data, struct hv_port **port)
-{
-	struct local *local = (struct local *)events->hv;
-	struct local_port *p = port_new(events, domid, fn, data);
-	int error;
-
-	if (!p)
-		return -ENOMEM;
-	p->ours = true;
-	error = make_fifos(p);
-	if (!error)
-		error = arm(p, EPOLL_CTL_ADD);
-	if (error) {
-		if (p->in >= 0)
-			remove_fifos(p);
-		close_ends(p);
-		free(p);
-		return local_fail_once(local, error, "cannot make an event channel");
-	}
-	local_plenty(local);
-	*port = &p->port;
-	return 0;
-}
-
 static int open_end(const struct local_port *port, int at, const char *end)
 {
 	char name[LOCAL_NAME_MAX];
@@ -260,29 +235,48 @@ static int open_fifos(struct local_port *port)
 	return port->in < 0 ? port->in : 0;
 }
 
+/* Takes over `port`, or frees it, with what there is of it, if that failed. */
+static int port_start(struct local_port *port, int r, struct hv_port **started)
+{
+	struct local *local = port_local(port);
+
+	if (!r)
+		r = arm(port, EPOLL_CTL_ADD);
+	if (!r) {
+		local_plenty(local);
+		*started = &port->port;
+		return 0;
+	}
+	if (port->ours && port->in >= 0)
+		remove_fifos(port);
+	close_ends(port);
+	r = !port->ours && local_absent(r)
+		    ? -EINVAL
+		    : local_fail_once(local, r, "cannot open an event channel");
+	free(port);
+	return r;
+}
+
+int local_port_alloc(
+	struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data, struct hv_port **port)
+{
+	struct local_port *p = port_new(events, domid, fn, data);
+
+	if (!p)
+		return -ENOMEM;
+	p->ours = true;
+	return port_start(p, make_fifos(p), port);
+}
+
 int local_port_bind(struct hv_events *events, uint16_t domid, uint32_t number, hv_port_fn *fn,
 	void *data, struct hv_port **port)
 {
-	struct local *local = (struct local *)events->hv;
 	struct local_port *p = port_new(events, domid, fn, data);
-	int error;
 
 	if (!p)
 		return -ENOMEM;
 	p->port.number = number;
-	error = open_fifos(p);
-	if (!error)
-		error = arm(p, EPOLL_CTL_ADD);
-	if (error) {
-		close_ends(p);
-		free(p);
-		if (local_absent(error))
-			return -EINVAL;
-		return local_fail_once(local, error, "cannot open an event channel");
-	}
-	local_plenty(local);
-	*port = &p->port;
-	return 0;
+	return port_start(p, open_fifos(p), port);
 }
 
 static void forget_reported(struct local_port *port)

@@ -9,10 +9,9 @@
  *		lock		locked by the process while it lives; its process id
  *		R.8.ro, R.8.rw	pages from reference R on, for domain 8 to read, or to write
  *		P.8.in, P.8.out	event channel P, for domain 8
- *	DIR/7/v1/ENDPOINT/	an endpoint that is served
- *		lock		locked by the process that serves it; its process id
- *		alive		a FIFO that has a writer while that process lives
- *		8		the node for domain 8: a symbolic link whose text is its value
+ *		ENDPOINT.lock	locked by the process that serves the endpoint; its process id
+ *		ENDPOINT.alive	a FIFO that has a writer while that process lives
+ *		ENDPOINT.8	the node for domain 8: a symbolic link whose text is its value
  *
  * Processes of one domain number themselves: an instance is the first whose lock is free.  It is
  * in the upper bits of every reference and port number, so that these name a file without search.
@@ -43,6 +42,7 @@
 
 #include "fork.h"
 #include "local.h"
+#include "number.h"
 #include "sigbus.h"
 #include "sivc/ioctl.h"
 
@@ -158,6 +158,38 @@ static int check_dir(struct local *local, bool given)
 		local->dir, st.st_uid);
 }
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* It is not DIR, nor below it: whoever looks into DIR would ask this process, and wait for it. */
+static int check_mountpoint(const struct local *local, const char *mountpoint)
+{
+	int up, at = mountpoint ? open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct stat dir, here, below = {0};
+	bool inside = false;
+
+	if (at < 0 || fstat(local->dir_fd, &dir))
+		return 0; /* to mount there fails as well */
+	while (at >= 0 && fstat(at, &here) == 0 && !same_file(&here, &below)) {
+		inside |= same_file(&here, &dir);
+		below = here;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+	}
+	if (at >= 0)
+		close(at);
+	if (!inside)
+		return 0;
+	hv_log(&local->hv, LOG_ERR,
+		"backend local: the mount point %s is in %s, which is for the domains that meet "
+		"there: mount elsewhere, or choose another directory (dir=)",
+		mountpoint, local->dir);
+	return -EINVAL;
+}
+
 static int open_dir(struct local *local, const char *given)
 {
 	local->dir = given ? given_dir(given) : default_dir();
@@ -165,108 +197,110 @@ static int open_dir(struct local *local, const char *given)
 		return -ENOMEM;
 	if (mkdir(local->dir, S_IRWXU) && errno != EEXIST)
 		return local_fail(local, -errno, "cannot make the directory %s", local->dir);
-	local->dir_fd = fork_private(local_open_dir(AT_FDCWD, local->dir));
+	local->dir_fd =
+		fork_private(open(local->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	if (local->dir_fd < 0)
-		return local_fail(
-			local, local->dir_fd, "cannot open %s as a directory", local->dir);
+		return local_fail(local, -errno, "cannot open %s as a directory", local->dir);
 	return check_dir(local, given);
 }
 
-/* An instance: -EBUSY: it is taken.  -ENOENT: the domain's directory was removed. */
+/* -EBUSY: it is taken.  -ENOENT: a process that ended has removed a directory meanwhile. */
 static int take_instance(struct local *local, uint32_t instance)
 {
 	char name[LOCAL_NAME_MAX];
-	int error = -ENOENT;
+	int lock, fd;
 
-	snprintf(name, sizeof name, "%" PRIu32, instance);
-	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++) {
-		local->instance_fd = fork_private(local_make_dir(local, local->domain_fd, name));
-		if (local->instance_fd < 0)
-			return local->instance_fd;
-		error = local->lock_fd = local_lock(local->instance_fd, NULL);
-		if (error >= 0)
-			break;
-		fork_close(local->instance_fd);
-		local->instance_fd = -1;
+	snprintf(name, sizeof(name), "%" PRIu32, instance);
+	fd = fork_private(local_make_dir(local, local->domain_fd, name));
+	if (fd < 0)
+		return fd;
+	lock = local_lock(fd, LOCAL_LOCK, NULL);
+	if (lock < 0) {
+		fork_close(fd);
+		return lock;
 	}
-	if (error < 0)
-		return error;
+	local->instance_fd = fd;
+	local->lock_fd = lock;
 	local->instance = instance;
-	local_clear(local->instance_fd);
+	local_clear(fd);
 	return 0;
 }
 
 static int take_domain(struct local *local)
 {
 	char name[LOCAL_NAME_MAX];
-	int error = -EBUSY;
+	int r = -EBUSY;
 
-	snprintf(name, sizeof name, "%u", local->hv.domid);
+	snprintf(name, sizeof(name), "%u", local->hv.domid);
 	local->domain_fd = fork_private(local_make_dir(local, local->dir_fd, name));
 	if (local->domain_fd < 0)
 		return local->domain_fd;
-	for (uint32_t i = 0; error == -EBUSY && i < LOCAL_INSTANCES; i++)
-		error = take_instance(local, i);
-	if (error) {
+	for (uint32_t i = 0; r == -EBUSY && i < LOCAL_INSTANCES; i++)
+		r = take_instance(local, i);
+	if (r) {
 		unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody is there */
 		fork_close(local->domain_fd);
 		local->domain_fd = -1;
 	}
-	return error;
+	return r;
 }
 
 static int take_place(struct local *local)
 {
-	int error = -ENOENT;
+	int r = -ENOENT;
 
-	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++)
-		error = take_domain(local);
-	if (!error)
+	for (int i = 0; r == -ENOENT && i < DIR_TRIES; i++)
+		r = take_domain(local);
+	if (!r)
 		return 0;
-	if (error == -EBUSY)
+	if (r == -EBUSY)
 		hv_log(&local->hv, LOG_ERR,
 			"backend local: domain %u has %d processes in %s already; end some",
 			local->hv.domid, LOCAL_INSTANCES, local->dir);
 	else
-		local_fail(local, error, "cannot be domain %u in %s", local->hv.domid, local->dir);
-	return error;
+		local_fail(local, r, "cannot be domain %u in %s", local->hv.domid, local->dir);
+	return r;
 }
 
 static int open_place(struct local *local, const struct hv_config *config)
 {
-	int error = fork_init();
+	int r = fork_init();
 
-	if (!error)
-		error = sigbus_install();
-	if (error)
-		return local_fail(local, error, "cannot handle SIGBUS or fork");
-	error = local_watching_init(local);
-	if (error)
-		return local_fail(local, error, "cannot watch");
-	error = open_dir(local, config->dir);
-	if (error)
-		return error;
+	if (!r)
+		r = sigbus_init();
+	if (r)
+		return local_fail(local, r, "cannot handle SIGBUS or fork");
+	r = local_watching_init(local);
+	if (r)
+		return local_fail(local, r, "cannot watch");
+	r = open_dir(local, config->dir);
+	if (!r)
+		r = check_mountpoint(local, config->mountpoint);
+	if (r)
+		return r;
 	local->spare = fcntl(local->dir_fd, F_DUPFD_CLOEXEC, 0);
 	if (local->spare < 0)
 		return local_fail(local, -errno, "cannot open %s", local->dir);
-	error = take_place(local);
-	if (error)
-		return error;
+	r = take_place(local);
+	if (r)
+		return r;
 	return local_enter(local, config->name);
 }
 
 int hv_local_open(const struct hv_config *config, const struct hv *base, struct hv **hv)
 {
 	struct local *local;
-	int error = check_config(config, base);
+	int r = check_config(config, base);
 
-	if (error)
-		return error;
-	local = calloc(1, sizeof *local);
+	if (r)
+		return r;
+	local = calloc(1, sizeof(*local));
 	if (!local)
 		return -ENOMEM;
 	local->hv = *base;
 	local->hv.ops = &local_ops;
+	if (config->name)
+		strcpy(local->hv.name, config->name); /* fits: check_config() */
 	local->hv.domid = (uint16_t)config->domid;
 	local->hv.parallel = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	local->dir_fd = local->domain_fd = local->instance_fd = local->lock_fd = -1;
@@ -275,10 +309,10 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 	local->watching.inotify = -1;
 	LIST_INIT(&local->shares);
 	LIST_INIT(&local->servings);
-	error = open_place(local, config);
-	if (error) {
+	r = open_place(local, config);
+	if (r) {
 		local_close(&local->hv);
-		return error;
+		return r;
 	}
 	*hv = &local->hv;
 	return 0;
@@ -288,18 +322,17 @@ int hv_local_open(const struct hv_config *config, const struct hv *base, struct 
 static int sweep_instance(void *data, const char *name)
 {
 	struct local *local = data;
-	uint32_t instance;
-	const char *end = local_number(name, LOCAL_INSTANCES - 1, &instance);
+	uint64_t instance;
 	int fd, lock;
 
-	if (!end || *end)
+	if (number_parse(name, LOCAL_INSTANCES - 1, &instance, NULL) < 0)
 		return 0;
 	fd = local_open_dir(local->domain_fd, name);
 	if (fd < 0)
 		return 0;
-	lock = local_lock(fd, NULL);
+	lock = local_lock(fd, LOCAL_LOCK, NULL);
 	if (lock >= 0) {
-		local_remove_entries(local, instance);
+		local_remove_entries(local, (uint32_t)instance);
 		local_clear(fd);
 		local_remove_locked(local->domain_fd, name, fd);
 		fork_close(lock);
@@ -325,7 +358,7 @@ static void leave_place(struct local *local)
 	fork_close(local->lock_fd);
 	local_sweep_endpoints(local);
 	local_each(local->domain_fd, sweep_instance, local);
-	snprintf(name, sizeof name, "%u", local->hv.domid);
+	snprintf(name, sizeof(name), "%u", local->hv.domid);
 	unlinkat(local->dir_fd, name, AT_REMOVEDIR); /* fails if somebody else is there */
 }
 

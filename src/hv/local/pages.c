@@ -81,40 +81,27 @@ again:
 /* Maps the file, which must have that many bytes.  The mapping survives what happens to it. */
 static int map_file(int fd, size_t length, bool writable, void **memory)
 {
-	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-	void *mapped = mmap(NULL, length, prot, MAP_SHARED, fd, 0);
-	int error;
-
-	if (mapped == MAP_FAILED)
-		return -errno;
-	error = sigbus_add(mapped, length, NULL, NULL);
-	if (error) {
-		munmap(mapped, length);
-		return error;
-	}
-	*memory = mapped;
-	return 0;
+	return sigbus_map(
+		length, writable ? PROT_READ | PROT_WRITE : PROT_READ, fd, 0, NULL, NULL, memory);
 }
 
-static void unmap_file(struct local *local, void *memory, uint32_t count)
+static void unmap_file(struct local *local, void *memory)
 {
-	if (sigbus_remove(memory))
+	if (sigbus_unmap(memory))
 		hv_log(&local->hv, LOG_WARNING,
 			"backend local: a file of shared memory in %s was truncated while it was "
-			"in "
-			"use; what was in it is lost",
+			"in use; what was in it is lost",
 			local->dir);
-	munmap(memory, (size_t)count * SIVC_PAGE_SIZE);
 }
 
 static int allocate(int fd, size_t length)
 {
-	int error;
+	int r;
 
 	do
-		error = posix_fallocate(fd, 0, (off_t)length);
-	while (error == EINTR);
-	return error == EDQUOT || error == EFBIG ? -ENOSPC : -error;
+		r = posix_fallocate(fd, 0, (off_t)length);
+	while (r == EINTR);
+	return r == EDQUOT || r == EFBIG ? -ENOSPC : -r;
 }
 
 static int make_share(struct local *local, struct local_share *share)
@@ -122,19 +109,19 @@ static int make_share(struct local *local, struct local_share *share)
 	size_t length = (size_t)share->count * SIVC_PAGE_SIZE;
 	mode_t mode = share->writable ? 0666 : 0644;
 	char name[LOCAL_NAME_MAX];
-	int error, fd;
+	int r, fd;
 
 	file_name(name, share_ref(local, share), share->domid, share->writable);
 	fd = local_make_file(local, local->instance_fd, name, mode);
 	if (fd < 0)
 		return fd;
-	error = allocate(fd, length);
-	if (!error)
-		error = map_file(fd, length, true, &share->memory);
-	if (error)
+	r = allocate(fd, length);
+	if (!r)
+		r = map_file(fd, length, true, &share->memory);
+	if (r)
 		unlinkat(local->instance_fd, name, 0);
 	close(fd);
-	return error;
+	return r;
 }
 
 /*
@@ -145,8 +132,8 @@ int local_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	const struct hv_notify *notify, void **memory, uint32_t *refs)
 {
 	struct local *local = (struct local *)hv;
-	struct local_share *share = calloc(1, sizeof *share);
-	int error;
+	struct local_share *share = calloc(1, sizeof(*share));
+	int r;
 
 	(void)notify;
 	if (!share)
@@ -154,12 +141,12 @@ int local_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
 	share->domid = domid;
 	share->count = count;
 	share->writable = writable;
-	error = new_refs(local, count, &share->first);
-	if (!error)
-		error = make_share(local, share);
-	if (error) {
+	r = new_refs(local, count, &share->first);
+	if (!r)
+		r = make_share(local, share);
+	if (r) {
 		free(share);
-		return local_fail_once(local, error, "cannot share memory");
+		return local_fail_once(local, r, "cannot share memory");
 	}
 	local_plenty(local);
 	LIST_INSERT_HEAD(&local->shares, share, link);
@@ -183,14 +170,15 @@ void local_unshare(struct hv *hv, void *memory, uint32_t count)
 		return;
 	file_name(name, share_ref(local, share), share->domid, share->writable);
 	unlinkat(local->instance_fd, name, 0);
-	unmap_file(local, memory, count);
+	(void)count;
+	unmap_file(local, memory);
 	LIST_REMOVE(share, link);
 	free(share);
 }
 
 static int open_ref(const struct local *local, uint16_t domid, uint32_t ref, bool writable)
 {
-	int access = (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+	int access = writable ? O_RDWR : O_RDONLY;
 	int at = local_open_instance(local, domid, ref);
 	char name[LOCAL_NAME_MAX];
 	int fd;
@@ -198,15 +186,13 @@ static int open_ref(const struct local *local, uint16_t domid, uint32_t ref, boo
 	if (at < 0)
 		return at;
 	file_name(name, ref, local->hv.domid, writable);
-	fd = openat(at, name, access);
-	if (fd < 0 && errno == ENOENT && !writable) {
+	fd = local_open(at, name, access);
+	if (fd == -ENOENT && !writable) {
 		/* As on Xen, what may be written may also be mapped to be read. */
 		file_name(name, ref, local->hv.domid, true);
-		fd = openat(at, name, access);
+		fd = local_open(at, name, access);
 	}
-	if (fd < 0) {
-		fd = -errno;
-	} else if (!local_made_here(at, fd)) {
+	if (fd >= 0 && !local_made_here(at, fd)) {
 		close(fd);
 		fd = -EINVAL;
 	}
@@ -230,7 +216,7 @@ int local_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *ref
 	const struct hv_notify *notify, void **memory)
 {
 	struct local *local = (struct local *)hv;
-	int error, fd;
+	int r, fd;
 
 	(void)notify;
 	for (uint32_t i = 1; i < count; i++)
@@ -238,17 +224,18 @@ int local_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *ref
 			return -EINVAL;
 	fd = open_ref(local, domid, refs[0], writable);
 	if (fd < 0) {
-		error = fd;
+		r = fd;
 	} else {
-		error = check_and_map(fd, count, writable, memory);
+		r = check_and_map(fd, count, writable, memory);
 		close(fd);
 	}
-	if (error && local_absent(error))
+	if (r && local_absent(r))
 		return -EINVAL;
-	return error ? local_fail_once(local, error, "cannot map memory") : 0;
+	return r ? local_fail_once(local, r, "cannot map memory") : 0;
 }
 
 void local_unmap(struct hv *hv, void *memory, uint32_t count)
 {
-	unmap_file((struct local *)hv, memory, count);
+	(void)count;
+	unmap_file((struct local *)hv, memory);
 }

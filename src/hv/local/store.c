@@ -3,16 +3,22 @@
  * store.c: the store of the local backend: who lives here, and what is published for whom.
  *
  * Every process has one FIFO in DIR, its entry: "N.I", or "N.I=NAME" if it has a name.  The process
- * holds it open for writing and never looks at it; that it has a writer means that the process
+ * holds it open for writing and never looks at it.  That it has a writer means that the process
  * lives, and the kernel makes it so however the process ends.  So one look through DIR gives all
  * domains and all names, and whoever watches the FIFOs is told of every end.  An entry counts only
  * if it belongs to the user whom domain N's directory belongs to.
  *
- * Serving an endpoint is holding the lock of DIR/N/v1/ENDPOINT.  In it are the nodes, one for each
- * reader, named by its domain id, and a FIFO `alive` as above.  A node is a symbolic link that
- * leads nowhere: its text is the value, which takes no page of memory, as a file would.  It is
- * read, and never followed.  Everything is made under another name in our instance's directory and
- * renamed, so that nobody sees half of it, nor an `alive` without its writer.
+ * Of an endpoint that is served, DIR/N has
+ *
+ *	ENDPOINT.lock	locked by the process that serves it
+ *	ENDPOINT.alive	a FIFO as above, of that process
+ *	ENDPOINT.8	the node for domain 8
+ *
+ * An endpoint's name may have dots.  What follows the last one says which file it is, so that no
+ * two endpoints share a name.  A node is a symbolic link that leads nowhere: its text is the value,
+ * which takes no page of memory, as a file would.  It is read, and never followed.  Nodes and FIFOs
+ * are made under another name in our instance's directory and renamed, so that nobody sees half of
+ * one, nor an ENDPOINT.alive without its writer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,18 +31,19 @@
 
 #include "fork.h"
 #include "local.h"
+#include "number.h"
 #include "sivc/ioctl.h"
 #include "sivc/wire.h"
 
 #define SCRATCH    "new" /* in the instance's directory: what is about to be renamed */
 #define ALIVE_MODE 0644
-#define DIR_TRIES  16 /* each is lost only to a process that ended in that very moment */
+
+#define NSEC_PER_SEC UINT64_C(1000000000)
 
 struct local_serving {
-	char *endpoint;
-	int dir;   /* DIR/N/v1/ENDPOINT */
-	int lock;  /* its lock */
-	int alive; /* its FIFO, for writing */
+	char endpoint[LOCAL_ENDPOINT_MAX + 1];
+	int lock;
+	int alive; /* the FIFO, for writing */
 	LIST_ENTRY(local_serving) link;
 };
 
@@ -44,22 +51,19 @@ struct local_serving {
 
 bool local_entry_parse(const char *text, struct local_entry *entry)
 {
-	struct local_entry e = {0};
-	uint32_t domid;
-	const char *p = local_number(text, SIVC_DOMID_MAX, &domid);
+	uint64_t domid, instance;
+	const char *p, *name = "";
 
-	if (!p || *p++ != '.')
+	if (number_parse(text, SIVC_DOMID_MAX, &domid, &p) < 0 || *p != '.' ||
+		number_parse(p + 1, LOCAL_INSTANCES - 1, &instance, &p) < 0)
 		return false;
-	p = local_number(p, LOCAL_INSTANCES - 1, &e.instance);
-	if (!p || (*p != '\0' && *p != '='))
+	if (*p == '=')
+		name = p + 1;
+	if (*p == '=' ? !hv_name_valid(name) : *p != '\0')
 		return false;
-	if (*p == '=') {
-		if (!hv_name_valid(p + 1))
-			return false;
-		strcpy(e.name, p + 1); /* fits: hv_name_valid() */
-	}
-	e.domid = (uint16_t)domid;
-	*entry = e;
+	entry->domid = (uint16_t)domid;
+	entry->instance = (uint32_t)instance;
+	strcpy(entry->name, name); /* fits: hv_name_valid() */
 	return true;
 }
 
@@ -68,13 +72,19 @@ static bool same_owner(const struct local *local, const struct stat *entry, uint
 {
 	char name[LOCAL_NAME_MAX];
 	struct stat domain;
+	bool same;
+	int fd;
 
-	snprintf(name, sizeof name, "%u", domid);
-	return fstatat(local->dir_fd, name, &domain, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISDIR(domain.st_mode) && domain.st_uid == entry->st_uid;
+	snprintf(name, sizeof(name), "%u", domid);
+	fd = local_open(local->dir_fd, name, O_PATH | O_DIRECTORY);
+	if (fd < 0)
+		return false;
+	same = fstat(fd, &domain) == 0 && domain.st_uid == entry->st_uid;
+	close(fd);
+	return same;
 }
 
-int local_entry_open(const struct local *local, const char *text, struct timespec *since)
+int local_entry_open(const struct local *local, const char *text, uint64_t *since)
 {
 	struct local_entry entry;
 	struct stat st;
@@ -88,72 +98,48 @@ int local_entry_open(const struct local *local, const char *text, struct timespe
 	/* One FIFO under many names would be many processes for the price of one. */
 	if (local_fifo_alive(fd) && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
 		same_owner(local, &st, entry.domid)) {
-		*since = st.st_ctim;
+		*since = (uint64_t)st.st_ctim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec;
 		return fd;
 	}
 	close(fd);
 	return -ENOENT;
 }
 
-/* An entry, and since when: of two domains with one name, it is the older one's. */
+/* A process that lives, and since when. */
 struct resident {
 	struct local_entry entry;
-	struct timespec since;
+	uint64_t since; /* ns */
 };
 
+/* All that live here, or those who have one of the names that are asked for. */
 struct residents {
 	struct local *local;
+	const struct hv_name_set *asked; /* NULL: all */
 	struct resident *list;
 	size_t count, room;
 };
 
-static int add_resident(void *data, const char *name, struct timespec since)
+static int add_resident(void *data, const char *name)
 {
 	struct residents *all = data;
-	struct resident *more;
+	struct resident resident, *more;
+	int fd;
 
+	if (!local_entry_parse(name, &resident.entry) ||
+		!hv_name_set_has(all->asked, resident.entry.name))
+		return 0;
+	fd = local_entry_open(all->local, name, &resident.since);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	close(fd);
 	if (all->count == all->room) {
 		all->room = all->room ? 2 * all->room : 16;
-		more = reallocarray(all->list, all->room, sizeof *more);
+		more = reallocarray(all->list, all->room, sizeof(*more));
 		if (!more)
 			return -ENOMEM;
 		all->list = more;
 	}
-	all->list[all->count].since = since;
-	if (local_entry_parse(name, &all->list[all->count].entry))
-		all->count++;
-	return 0;
-}
-
-static int look_at_entry(void *data, const char *name)
-{
-	struct residents *all = data;
-	struct timespec since;
-	int fd = local_entry_open(all->local, name, &since);
-
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	close(fd);
-	return add_resident(all, name, since);
-}
-
-/* All that live here, in order; the caller frees all->list. */
-static int find_residents(
-	struct hv *hv, int (*order)(const void *, const void *), struct residents *all)
-{
-	struct local *local = (struct local *)hv;
-	int error;
-
-	*all = (struct residents){.local = local};
-	error = local_snapshot(local, add_resident, all);
-	if (error == -ENODATA)
-		error = local_each(local->dir_fd, look_at_entry, all);
-	if (error) {
-		free(all->list);
-		return local_fail_once(local, error, "cannot find out who lives");
-	}
-	if (all->count)
-		qsort(all->list, all->count, sizeof *all->list, order);
+	all->list[all->count++] = resident;
 	return 0;
 }
 
@@ -164,6 +150,7 @@ static int by_domid(const void *a, const void *b)
 	return (int)x->entry.domid - (int)y->entry.domid;
 }
 
+/* Of two domains with one name, it is the older one's. */
 static int by_name(const void *a, const void *b)
 {
 	const struct resident *x = a, *y = b;
@@ -171,23 +158,38 @@ static int by_name(const void *a, const void *b)
 
 	if (order)
 		return order;
-	if (x->since.tv_sec != y->since.tv_sec)
-		return x->since.tv_sec < y->since.tv_sec ? -1 : 1;
-	if (x->since.tv_nsec != y->since.tv_nsec)
-		return x->since.tv_nsec < y->since.tv_nsec ? -1 : 1;
+	if (x->since != y->since)
+		return x->since < y->since ? -1 : 1;
 	return by_domid(a, b);
 }
 
-int local_names(struct hv *hv, struct hv_name **names)
+/* In order; the caller frees all->list. */
+static int find_residents(struct hv *hv, const struct hv_name_set *asked,
+	int (*order)(const void *, const void *), struct residents *all)
+{
+	struct local *local = (struct local *)hv;
+	int r;
+
+	*all = (struct residents){.local = local, .asked = asked};
+	r = local_each(local->dir_fd, add_resident, all);
+	if (r) {
+		free(all->list);
+		return local_fail_once(local, r, "cannot find out who lives");
+	}
+	if (all->count)
+		qsort(all->list, all->count, sizeof(*all->list), order);
+	return 0;
+}
+
+int local_names(struct hv *hv, const struct hv_name_set *asked, struct hv_name **names)
 {
 	struct residents all;
 	struct hv_name *list;
-	int error = find_residents(hv, by_name, &all);
-	int count = 0;
+	int r = find_residents(hv, asked, by_name, &all), count = 0;
 
-	if (error)
-		return error;
-	list = calloc(all.count + 1, sizeof *list); /* never of nothing: NULL is a failure */
+	if (r)
+		return r;
+	list = calloc(all.count + 1, sizeof(*list)); /* never of nothing: NULL is a failure */
 	for (size_t i = 0; list && i < all.count; i++) {
 		const struct local_entry *e = &all.list[i].entry;
 
@@ -211,12 +213,11 @@ int local_domains(struct hv *hv, uint16_t **domids)
 {
 	struct residents all;
 	uint16_t *list;
-	int error = find_residents(hv, by_domid, &all);
-	int count = 0;
+	int r = find_residents(hv, NULL, by_domid, &all), count = 0;
 
-	if (error)
-		return error;
-	list = calloc(all.count + 1, sizeof *list);
+	if (r)
+		return r;
+	list = calloc(all.count + 1, sizeof(*list));
 	for (size_t i = 0; list && i < all.count; i++) {
 		uint16_t domid = all.list[i].entry.domid;
 
@@ -241,11 +242,11 @@ static int make_alive(const struct local *local, int at, const char *name)
 	if (fd < 0)
 		return fd;
 	if (renameat(local->instance_fd, SCRATCH, at, name)) {
-		int error = -errno;
+		int r = -errno;
 
 		unlinkat(local->instance_fd, SCRATCH, 0);
 		fork_close(fd);
-		return error;
+		return r;
 	}
 	return fd;
 }
@@ -283,7 +284,7 @@ static int look_for_rival(void *data, const char *name)
 {
 	struct rival *rival = data;
 	struct local_entry entry;
-	struct timespec since;
+	uint64_t since;
 	int fd;
 
 	if (!local_entry_parse(name, &entry) || strcmp(entry.name, rival->name) != 0 ||
@@ -304,26 +305,48 @@ static int look_for_rival(void *data, const char *name)
 int local_enter(struct local *local, const char *name)
 {
 	struct rival rival = {.local = local, .name = name};
-	int error;
+	int r;
 
 	local_remove_entries(local, local->instance); /* of whoever had our place before */
-	snprintf(local->entry, sizeof local->entry, "%u.%" PRIu32 "%s%s", local->hv.domid,
+	snprintf(local->entry, sizeof(local->entry), "%u.%" PRIu32 "%s%s", local->hv.domid,
 		local->instance, name ? "=" : "", name ? name : "");
 	local->alive_fd = make_alive(local, local->dir_fd, local->entry);
 	if (local->alive_fd < 0)
 		return local_fail(local, local->alive_fd, "cannot enter domain %u into %s",
 			local->hv.domid, local->dir);
-	error = name ? local_each(local->dir_fd, look_for_rival, &rival) : 0;
-	if (error == -EEXIST)
+	r = name ? local_each(local->dir_fd, look_for_rival, &rival) : 0;
+	if (r == -EEXIST)
 		hv_log(&local->hv, LOG_ERR,
 			"backend local: domain %u has the name \"%s\" in %s; choose another name",
 			rival.domid, name, local->dir);
-	else if (error)
-		local_fail(local, error, "cannot look for names in %s", local->dir);
-	return error;
+	else if (r)
+		local_fail(local, r, "cannot look for names in %s", local->dir);
+	return r;
 }
 
 /* Endpoints. */
+
+/* The name of one of its files in DIR/N: that it fits was checked by local_endpoint_valid(). */
+static void file_name(char name[LOCAL_NAME_MAX], const char *endpoint, const char *suffix)
+{
+	snprintf(name, LOCAL_NAME_MAX, "%.*s.%s", LOCAL_ENDPOINT_MAX, endpoint, suffix);
+}
+
+void local_node_name(char name[LOCAL_NAME_MAX], const char *endpoint, uint16_t reader)
+{
+	snprintf(name, LOCAL_NAME_MAX, "%.*s.%u", LOCAL_ENDPOINT_MAX, endpoint, reader);
+}
+
+void local_alive_name(char name[LOCAL_NAME_MAX], const char *endpoint)
+{
+	file_name(name, endpoint, "alive");
+}
+
+bool local_endpoint_valid(const char *endpoint)
+{
+	return endpoint[0] && endpoint[0] != '.' && !strchr(endpoint, '/') &&
+	       strlen(endpoint) <= LOCAL_ENDPOINT_MAX;
+}
 
 static struct local_serving *find_serving(struct local *local, const char *endpoint)
 {
@@ -336,81 +359,71 @@ static struct local_serving *find_serving(struct local *local, const char *endpo
 	return NULL;
 }
 
-/* Opens and locks DIR/N/v1/ENDPOINT.  -ENOENT: a process that ended has removed it meanwhile. */
-static int take_endpoint(struct local *local, struct local_serving *serving, pid_t *holder)
-{
-	int store = local_make_dir(local, local->domain_fd, LOCAL_STORE);
+struct clearing {
+	int at;
+	const char *endpoint;
+};
 
-	if (store < 0)
-		return store;
-	serving->dir = fork_private(local_make_dir(local, store, serving->endpoint));
-	close(store);
-	if (serving->dir < 0)
-		return serving->dir;
-	serving->lock = local_lock(serving->dir, holder);
-	if (serving->lock < 0) {
-		fork_close(serving->dir);
-		return serving->lock;
-	}
+/* A node, or the FIFO: all but the lock. */
+static int clear_file(void *data, const char *name)
+{
+	const struct clearing *clearing = data;
+	size_t length = strlen(clearing->endpoint);
+	const char *end = strrchr(name, '.');
+
+	if (end && (size_t)(end - name) == length &&
+		memcmp(name, clearing->endpoint, length) == 0 &&
+		strcmp(end, LOCAL_LOCK_SUFFIX) != 0)
+		unlinkat(clearing->at, name, 0);
 	return 0;
 }
 
-/* Removes what is ours under DIR/N/v1, from the leaves up.  `alive` is closed last: its watchers
- * are woken by that, too, and find nothing. */
+static void clear_endpoint(struct local *local, const char *endpoint)
+{
+	struct clearing clearing = {local->domain_fd, endpoint};
+
+	local_each(local->domain_fd, clear_file, &clearing);
+}
+
+static int take_endpoint(struct local *local, struct local_serving *serving, pid_t *holder)
+{
+	char name[LOCAL_NAME_MAX];
+
+	file_name(name, serving->endpoint, "lock");
+	serving->lock = local_lock(local->domain_fd, name, holder);
+	return serving->lock < 0 ? serving->lock : 0;
+}
+
+/* `alive` is closed last: its watchers are woken by that, too, and find nothing. */
 static void leave_endpoint(struct local *local, struct local_serving *serving)
 {
-	int store = local_open_dir(local->domain_fd, LOCAL_STORE);
+	char name[LOCAL_NAME_MAX];
 
-	local_clear(serving->dir);
-	if (store >= 0) {
-		local_remove_locked(store, serving->endpoint, serving->dir);
-		close(store);
-	}
-	unlinkat(local->domain_fd, LOCAL_STORE, AT_REMOVEDIR);
-	fork_close(serving->dir);
+	clear_endpoint(local, serving->endpoint);
+	file_name(name, serving->endpoint, "lock");
+	unlinkat(local->domain_fd, name, 0);
 	fork_close(serving->lock);
 	fork_close(serving->alive);
 }
 
 static int open_serving(struct local *local, struct local_serving *serving, pid_t *holder)
 {
-	int error = -ENOENT;
+	char name[LOCAL_NAME_MAX];
+	int r = take_endpoint(local, serving, holder);
 
-	for (int i = 0; error == -ENOENT && i < DIR_TRIES; i++)
-		error = take_endpoint(local, serving, holder);
-	if (error == -EBUSY)
-		return error;
-	if (!error) {
-		local_clear(serving->dir);
-		serving->alive = make_alive(local, serving->dir, LOCAL_ALIVE);
+	if (r == -EBUSY)
+		return r;
+	if (!r) {
+		clear_endpoint(local, serving->endpoint);
+		local_alive_name(name, serving->endpoint);
+		serving->alive = make_alive(local, local->domain_fd, name);
 		if (serving->alive >= 0)
 			return 0;
-		error = serving->alive;
+		r = serving->alive;
 		leave_endpoint(local, serving);
 	}
-	return local_fail(local, error, "cannot serve endpoint \"%s\" in %s/%u/%s",
-		serving->endpoint, local->dir, local->hv.domid, LOCAL_STORE);
-}
-
-static void free_serving(struct local_serving *serving)
-{
-	if (serving)
-		free(serving->endpoint);
-	free(serving);
-}
-
-static struct local_serving *new_serving(const char *endpoint)
-{
-	struct local_serving *serving = calloc(1, sizeof *serving);
-
-	if (!serving)
-		return NULL;
-	serving->dir = serving->lock = serving->alive = -1;
-	serving->endpoint = strdup(endpoint);
-	if (serving->endpoint)
-		return serving;
-	free(serving);
-	return NULL;
+	return local_fail(local, r, "cannot serve endpoint \"%s\" in %s/%u", serving->endpoint,
+		local->dir, local->hv.domid);
 }
 
 int local_serve(struct hv *hv, const char *endpoint, pid_t *holder)
@@ -418,19 +431,20 @@ int local_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 	struct local *local = (struct local *)hv;
 	struct local_serving *serving;
 	pid_t pid = 0;
-	int error;
+	int r;
 
-	if (!local_name_valid(endpoint))
+	if (!local_endpoint_valid(endpoint))
 		return -EINVAL;
-	serving = new_serving(endpoint);
+	serving = calloc(1, sizeof(*serving));
 	if (!serving)
 		return -ENOMEM;
-	error = open_serving(local, serving, &pid);
-	if (error) {
-		free_serving(serving);
-		if (error == -EBUSY && holder)
+	strcpy(serving->endpoint, endpoint);
+	r = open_serving(local, serving, &pid);
+	if (r) {
+		free(serving);
+		if (r == -EBUSY && holder)
 			*holder = pid;
-		return error;
+		return r;
 	}
 	LIST_INSERT_HEAD(&local->servings, serving, link);
 	return 0;
@@ -445,7 +459,7 @@ void local_unserve(struct hv *hv, const char *endpoint)
 		return;
 	LIST_REMOVE(serving, link);
 	leave_endpoint(local, serving);
-	free_serving(serving);
+	free(serving);
 }
 
 void local_unserve_all(struct local *local)
@@ -456,36 +470,24 @@ void local_unserve_all(struct local *local)
 		local_unserve(&local->hv, serving->endpoint);
 }
 
+/* What has a lock that nobody holds. */
 static int sweep_endpoint(void *data, const char *name)
 {
+	struct local_serving serving = {.alive = -1};
+	const char *end = strrchr(name, '.');
 	struct local *local = data;
-	struct local_serving *serving;
-	int at = local_open_endpoint(local, local->hv.domid, name);
-	int alive;
 
-	if (at < 0)
+	if (!end || strcmp(end, LOCAL_LOCK_SUFFIX) != 0 || end - name > LOCAL_ENDPOINT_MAX)
 		return 0;
-	alive = local_alive_open(at);
-	close(at);
-	if (alive >= 0) {
-		close(alive);
-		return 0;
-	}
-	serving = new_serving(name);
-	if (serving && take_endpoint(local, serving, NULL) == 0)
-		leave_endpoint(local, serving);
-	free_serving(serving);
+	memcpy(serving.endpoint, name, (size_t)(end - name));
+	if (take_endpoint(local, &serving, NULL) == 0)
+		leave_endpoint(local, &serving);
 	return 0;
 }
 
 void local_sweep_endpoints(struct local *local)
 {
-	int store = local_open_dir(local->domain_fd, LOCAL_STORE);
-
-	if (store < 0)
-		return;
-	local_each(store, sweep_endpoint, local);
-	close(store);
+	local_each(local->domain_fd, sweep_endpoint, local);
 }
 
 /* Nodes. */
@@ -493,19 +495,17 @@ void local_sweep_endpoints(struct local *local)
 int local_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value)
 {
 	struct local *local = (struct local *)hv;
-	struct local_serving *serving = find_serving(local, endpoint);
 	char name[LOCAL_NAME_MAX];
-	int error;
+	int r;
 
-	if (!serving || !*value || strlen(value) >= SIVC_NODE_MAX)
+	if (!find_serving(local, endpoint) || !*value || strlen(value) >= SIVC_NODE_MAX)
 		return -EINVAL;
-	snprintf(name, sizeof name, "%u", reader);
+	local_node_name(name, endpoint, reader);
 	if (symlinkat(value, local->instance_fd, SCRATCH) ||
-		renameat(local->instance_fd, SCRATCH, serving->dir, name)) {
-		error = -errno;
+		renameat(local->instance_fd, SCRATCH, local->domain_fd, name)) {
+		r = -errno;
 		unlinkat(local->instance_fd, SCRATCH, 0);
-		return local_fail_once(
-			local, error == -EDQUOT ? -ENOSPC : error, "cannot publish a node");
+		return local_fail_once(local, r == -EDQUOT ? -ENOSPC : r, "cannot publish a node");
 	}
 	local_plenty(local);
 	return 0;
@@ -514,39 +514,23 @@ int local_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const
 int local_node_remove(struct hv *hv, const char *endpoint, uint16_t reader)
 {
 	struct local *local = (struct local *)hv;
-	struct local_serving *serving = find_serving(local, endpoint);
 	char name[LOCAL_NAME_MAX];
 
-	if (!serving)
+	if (!find_serving(local, endpoint))
 		return -EINVAL;
-	snprintf(name, sizeof name, "%u", reader);
-	if (unlinkat(serving->dir, name, 0) && errno != ENOENT)
+	local_node_name(name, endpoint, reader);
+	if (unlinkat(local->domain_fd, name, 0) && errno != ENOENT)
 		return local_fail_once(local, -errno, "cannot remove a node");
 	return 0;
 }
 
-int local_open_endpoint(const struct local *local, uint16_t owner, const char *endpoint)
+int local_alive_open(int at, const char *endpoint)
 {
-	int domain, store, fd;
+	char name[LOCAL_NAME_MAX];
+	int fd;
 
-	if (!local_name_valid(endpoint))
-		return -ENOENT;
-	domain = local_open_domain(local, owner);
-	if (domain < 0)
-		return domain;
-	store = local_open_dir(domain, LOCAL_STORE);
-	close(domain);
-	if (store < 0)
-		return store;
-	fd = local_open_dir(store, endpoint);
-	close(store);
-	return fd;
-}
-
-int local_alive_open(int at)
-{
-	int fd = local_open_fifo(at, LOCAL_ALIVE, O_RDONLY);
-
+	local_alive_name(name, endpoint);
+	fd = local_open_fifo(at, name, O_RDONLY);
 	if (fd < 0)
 		return local_absent(fd) ? -ENOENT : fd;
 	if (local_made_here(at, fd) && local_fifo_alive(fd))
@@ -555,50 +539,58 @@ int local_alive_open(int at)
 	return -ENOENT;
 }
 
-static int read_node(int at, uint16_t reader, char *value, size_t size)
+static int read_link(int at, const char *name, char *value, size_t size)
 {
-	char name[LOCAL_NAME_MAX], text[SIVC_NODE_MAX];
+	char text[SIVC_NODE_MAX];
+	ssize_t length = -1;
 	struct stat st;
-	ssize_t length;
-	int fd, error = 0;
+	int r = 0, fd;
 
-	snprintf(name, sizeof name, "%u", reader);
-	fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); /* the link itself */
+	fd = local_open(at, name, O_PATH); /* the link itself */
 	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st))
-		error = -errno;
-	else if (!S_ISLNK(st.st_mode) || !local_made_here(at, fd))
-		error = -ENOENT;
-	length = error ? 0 : readlinkat(fd, "", text, sizeof text);
-	if (length < 0)
-		error = -errno;
+		return fd;
+	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode) && local_made_here(at, fd))
+		length = readlinkat(fd, "", text, sizeof(text));
 	close(fd);
-	if (error)
-		return error;
-	if ((size_t)length >= sizeof text || (size_t)length >= size)
-		return -EMSGSIZE;
+	if (length < 0)
+		r = -ENOENT;
+	else if ((size_t)length >= sizeof(text) || (size_t)length >= size)
+		r = -EMSGSIZE;
+	if (r)
+		return r;
 	memcpy(value, text, (size_t)length);
 	value[length] = '\0';
 	return 0;
 }
 
+static int read_node(
+	const struct local *local, int at, const char *endpoint, char *value, size_t size)
+{
+	int alive = local_alive_open(at, endpoint);
+	char name[LOCAL_NAME_MAX];
+
+	if (alive < 0)
+		return alive;
+	close(alive);
+	local_node_name(name, endpoint, local->hv.domid);
+	return read_link(at, name, value, size);
+}
+
 int local_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size)
 {
 	struct local *local = (struct local *)hv;
-	int at = local_open_endpoint(local, owner, endpoint);
-	int error = at, alive;
+	int r = -ENOENT, at;
 
-	if (at >= 0) {
-		alive = local_alive_open(at);
-		error = alive < 0 ? alive : read_node(at, hv->domid, value, size);
-		if (alive >= 0)
-			close(alive);
-		close(at);
+	if (local_endpoint_valid(endpoint)) {
+		r = at = local_open_domain(local, owner);
+		if (at >= 0) {
+			r = read_node(local, at, endpoint, value, size);
+			close(at);
+		}
 	}
-	if (error && local_absent(error))
+	if (r && local_absent(r))
 		return -ENOENT;
-	if (error && error != -EMSGSIZE)
-		return local_fail_once(local, error, "cannot read a node");
-	return error;
+	if (r && r != -EMSGSIZE)
+		return local_fail_once(local, r, "cannot read a node");
+	return r;
 }

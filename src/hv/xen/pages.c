@@ -37,14 +37,13 @@
 
 #define LIMIT_FILE "/sys/module/xen_gntalloc/parameters/limit"
 #define PAGE       ((size_t)4096)
-#define TABLE      (512 * PAGE) /* what one page table maps */
 
 int xen_pages_open(struct xen_hv *xen)
 {
 	int r = fork_init();
 
 	if (r == 0)
-		r = sigbus_install();
+		r = sigbus_init();
 	if (r < 0) {
 		hv_log(&xen->hv, LOG_ERR, "cannot handle SIGBUS or fork: %s", strerror(-r));
 		return r;
@@ -303,38 +302,15 @@ void xen_unshare(struct hv *hv, void *memory, uint32_t count)
  * Pages of others.
  */
 
-/* Addresses that share no page table with others': what is mapped, and what is kept free for it. */
-static size_t place_size(uint32_t count)
+/* What gntdev calls the pages that are mapped there. */
+static int find_index(int fd, const void *memory, uint64_t *index)
 {
-	return (count * PAGE + TABLE - 1) / TABLE * TABLE;
-}
+	struct ioctl_gntdev_get_offset_for_vaddr where = {.vaddr = (uintptr_t)memory};
 
-/* The end of a place is reserved, so that nothing else is mapped there. */
-static void place_free(char *place, uint32_t count)
-{
-	size_t used = count * PAGE;
-
-	if (place_size(count) > used)
-		munmap(place + used, place_size(count) - used);
-}
-
-/* The beginning of the place is free when this returns, its end reserved.  NULL: no memory. */
-static char *place_new(uint32_t count)
-{
-	size_t size = place_size(count);
-	char *area = mmap(
-		NULL, size + TABLE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char *place;
-
-	if (area == MAP_FAILED)
-		return NULL;
-	place = (char *)(((uintptr_t)area + TABLE - 1) / TABLE * TABLE);
-	if (place > area)
-		munmap(area, (size_t)(place - area));
-	if (area + TABLE > place)
-		munmap(place + size, (size_t)(area + TABLE - place));
-	munmap(place, count * PAGE);
-	return place;
+	if (ioctl(fd, IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, &where) < 0)
+		return -errno;
+	*index = where.offset;
+	return 0;
 }
 
 static int notify_set(int fd, uint64_t index, const struct hv_notify *notify)
@@ -350,12 +326,12 @@ static int notify_set(int fd, uint64_t index, const struct hv_notify *notify)
 
 static void notify_cancel(int fd, const void *memory)
 {
-	struct ioctl_gntdev_get_offset_for_vaddr where = {.vaddr = (uintptr_t)memory};
 	struct ioctl_gntdev_unmap_notify nothing = {.action = 0};
+	uint64_t index = 0;
 
-	if (ioctl(fd, IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, &where) < 0)
+	if (find_index(fd, memory, &index) < 0)
 		return;
-	nothing.index = where.offset;
+	nothing.index = index;
 	(void)ioctl(fd, IOCTL_GNTDEV_SET_UNMAP_NOTIFY, &nothing);
 }
 
@@ -386,29 +362,6 @@ static void refs_remove(int fd, uint32_t count, uint64_t index)
 	(void)ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &remove);
 }
 
-/* Maps what stands at `index`, in a place of its own. */
-static int refs_map(int fd, uint32_t count, uint64_t index, bool writable, void **memory)
-{
-	int prot = PROT_READ | (writable ? PROT_WRITE : 0);
-	char *place = place_new(count);
-	void *pages;
-	int error;
-
-	if (!place)
-		return -ENOMEM;
-	pages = mmap(place, count * PAGE, prot, MAP_SHARED, fd, (off_t)index);
-	error = errno;
-	if (pages == place) {
-		*memory = pages;
-		return 0;
-	}
-	place_free(place, count);
-	if (pages == MAP_FAILED)
-		return error == ENOMEM ? -ENOMEM : -EINVAL;
-	munmap(pages, count * PAGE); /* another thread was faster to take the place */
-	return -ENOMEM;
-}
-
 /* In a signal handler: this domain was restored, or the page would be there. */
 static void on_gone(void *memory, void *data)
 {
@@ -431,31 +384,31 @@ int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs,
 	r = refs_add(fd, domid, count, refs, &index);
 	if (r < 0)
 		return r == -ENOMEM ? r : -EINVAL;
-	r = refs_map(fd, count, index, writable, &pages);
-	if (r == 0) {
-		r = notify && notify_set(fd, index, notify) < 0
-			    ? -EINVAL
-			    : sigbus_add(pages, count * PAGE, on_gone, hv);
-		if (r < 0) {
-			munmap(pages, count * PAGE);
-			place_free(pages, count);
-		}
+	r = sigbus_map(count * PAGE, writable ? PROT_READ | PROT_WRITE : PROT_READ, fd,
+		(off_t)index, on_gone, hv, &pages);
+	if (r == 0 && notify && notify_set(fd, index, notify) < 0) {
+		sigbus_unmap(pages);
+		r = -EINVAL;
 	}
-	if (r < 0)
+	if (r < 0) {
 		refs_remove(fd, count, index);
-	else
-		not_for_children(*memory = pages, count);
-	return r;
+		return r == -ENOMEM ? r : -EINVAL;
+	}
+	not_for_children(pages, count);
+	*memory = pages;
+	return 0;
 }
 
 void xen_unmap(struct hv *hv, void *memory, uint32_t count)
 {
+	int fd = xengnttab_fd(xen_of(hv)->gnttab);
+	uint64_t index = 0;
+	bool there;
+
 	if (self_unmap(xen_of(hv), memory))
 		return;
 	(void)*(volatile char *)memory; /* is it there? */
-	if (sigbus_remove(memory))
-		munmap(memory, count * PAGE); /* zeros */
-	else
-		xengnttab_unmap(xen_of(hv)->gnttab, memory, count);
-	place_free(memory, count);
+	there = find_index(fd, memory, &index) == 0;
+	if (!sigbus_unmap(memory) && there)
+		refs_remove(fd, count, index);
 }

@@ -336,9 +336,13 @@ int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch
 	return r < 0 ? r : watch_new(xen_of(hv), path, fn, data, watch);
 }
 
-int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch)
+/* The directory of all of them: there is one watch of it, however many names are asked for. */
+int xen_watch_names(struct hv *hv, const struct hv_name_set *asked, hv_watch_fn *fn, void *data,
+	struct hv_watch **watch)
 {
 	char path[XEN_PATH_SIZE];
+
+	(void)asked;
 
 	snprintf(path, sizeof(path), DOMAIN_DIR NAMES_DIR, hv->domid);
 	return watch_new(xen_of(hv), path, fn, data, watch);
@@ -513,8 +517,8 @@ static int name_read(struct xen_hv *xen, const char *entry, struct hv_name *name
 }
 
 /* All of them or an error: a domain whose name is not there loses what the name permits. */
-static int names_read(
-	struct xen_hv *xen, char *const *entries, unsigned int count, struct hv_name *names)
+static int names_read(struct xen_hv *xen, char *const *entries, unsigned int count,
+	const struct hv_name_set *asked, struct hv_name *names)
 {
 	int n = 0;
 
@@ -523,12 +527,12 @@ static int names_read(
 
 		if (r < 0)
 			return r;
-		n += r;
+		n += r && hv_name_set_has(asked, names[n].name);
 	}
 	return n;
 }
 
-int xen_names(struct hv *hv, struct hv_name **out)
+int xen_names(struct hv *hv, const struct hv_name_set *asked, struct hv_name **out)
 {
 	struct xen_hv *xen = xen_of(hv);
 	char path[XEN_PATH_SIZE], **entries = NULL;
@@ -543,7 +547,7 @@ int xen_names(struct hv *hv, struct hv_name **out)
 	n = 0;
 	if (count > 0) {
 		names = calloc(count, sizeof(*names));
-		n = names ? names_read(xen, entries, count, names) : -ENOMEM;
+		n = names ? names_read(xen, entries, count, asked, names) : -ENOMEM;
 	}
 	free(entries);
 	if (n <= 0) {
@@ -555,11 +559,24 @@ int xen_names(struct hv *hv, struct hv_name **out)
 	return n;
 }
 
+int xen_own_name(struct hv *hv, char name[HV_NAME_MAX + 1])
+{
+	struct hv_name own;
+	char entry[8];
+	int r;
+
+	snprintf(entry, sizeof(entry), "%u", hv->domid);
+	r = name_read(xen_of(hv), entry, &own);
+	if (r > 0)
+		strcpy(name, own.name);
+	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
+}
+
 int xen_domains(struct hv *hv, uint16_t **out)
 {
 	struct hv_name *names = NULL;
 	uint16_t *domids = NULL;
-	int n = xen_names(hv, &names);
+	int n = xen_names(hv, NULL, &names);
 
 	if (n < 0)
 		return n;

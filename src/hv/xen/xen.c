@@ -213,6 +213,7 @@ static const struct hv_ops xen_ops = {
 	.watch_node = xen_watch_node,
 	.watch_free = xen_watch_free,
 	.names = xen_names,
+	.own_name = xen_own_name,
 	.watch_names = xen_watch_names,
 	.domains = xen_domains,
 };

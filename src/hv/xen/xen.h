@@ -79,41 +79,37 @@ int xen_store_open(struct xen_hv *xen); /* sets xen->hv.domid */
 void xen_store_close(struct xen_hv *xen);
 int xen_store_domid(struct store_thread *thread, uint16_t *domid); /* ours, as it is now */
 int xen_watch_domid(struct xen_hv *xen, hv_watch_fn *fn, void *data, struct hv_watch **watch);
-int xen_fd(const struct hv *hv);
-int xen_dispatch(struct hv *hv);
+hv_fd_op xen_fd;
+hv_dispatch_op xen_dispatch;
 int xen_endpoint_create(struct xen_hv *xen, const char *endpoint); /* empty, whatever was there */
 void xen_endpoint_remove(struct xen_hv *xen, const char *endpoint);
 bool xen_endpoint_exists(struct xen_hv *xen, const char *endpoint);
-int xen_node_write(struct hv *hv, const char *endpoint, uint16_t reader, const char *value);
-int xen_node_remove(struct hv *hv, const char *endpoint, uint16_t reader);
-int xen_node_read(struct hv *hv, uint16_t owner, const char *endpoint, char *value, size_t size);
-int xen_watch_node(struct hv *hv, uint16_t owner, const char *endpoint, hv_watch_fn *fn, void *data,
-	struct hv_watch **watch);
-void xen_watch_free(struct hv_watch *watch);
-int xen_names(struct hv *hv, struct hv_name **names);
-int xen_watch_names(struct hv *hv, hv_watch_fn *fn, void *data, struct hv_watch **watch);
-int xen_domains(struct hv *hv, uint16_t **domids);
+hv_node_write_op xen_node_write;
+hv_node_remove_op xen_node_remove;
+hv_node_read_op xen_node_read;
+hv_watch_node_op xen_watch_node;
+hv_watch_free_op xen_watch_free;
+hv_names_op xen_names;
+hv_own_name_op xen_own_name;
+hv_watch_names_op xen_watch_names;
+hv_domains_op xen_domains;
 
-int xen_events_new(struct hv *hv, struct hv_events **events);
-void xen_events_free(struct hv_events *events);
-int xen_events_fd(const struct hv_events *events);
-int xen_events_dispatch(struct hv_events *events);
-int xen_port_alloc(struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data,
-	struct hv_port **port);
-int xen_port_bind(struct hv_events *events, uint16_t domid, uint32_t number, hv_port_fn *fn,
-	void *data, struct hv_port **port);
-void xen_port_free(struct hv_port *port);
-void xen_port_notify(struct hv_port *port);
-void xen_port_unmask(struct hv_port *port);
+hv_events_new_op xen_events_new;
+hv_events_free_op xen_events_free;
+hv_events_fd_op xen_events_fd;
+hv_events_dispatch_op xen_events_dispatch;
+hv_port_alloc_op xen_port_alloc;
+hv_port_bind_op xen_port_bind;
+hv_port_free_op xen_port_free;
+hv_port_notify_op xen_port_notify;
+hv_port_unmask_op xen_port_unmask;
 
 int xen_pages_open(struct xen_hv *xen);
 void xen_pages_close(struct xen_hv *xen);
-int xen_share(struct hv *hv, uint16_t domid, uint32_t count, bool writable,
-	const struct hv_notify *notify, void **memory, uint32_t *refs);
-void xen_unshare(struct hv *hv, void *memory, uint32_t count);
-int xen_map(struct hv *hv, uint16_t domid, uint32_t count, const uint32_t *refs, bool writable,
-	const struct hv_notify *notify, void **memory);
-void xen_unmap(struct hv *hv, void *memory, uint32_t count);
+hv_share_op xen_share;
+hv_unshare_op xen_unshare;
+hv_map_op xen_map;
+hv_unmap_op xen_unmap;
 void xen_self_port_freed(struct xen_hv *xen, const struct hv_port *port);
 
 #endif

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hv_check.c: the seam (src/hv/hv.h), tried between two domains, one promise a line.
+ * hv_check.c: the seam (src/hv/hv.h), tried between two domains, one promise a line.  It is the
+ * same for every backend.
+ *
+ *	hv_check		all of it but the limits, between processes: the local backend
+ *
+ * In the lab, on Xen:
  *
  *	hv_check owner DOMID    shares pages with domain DOMID, where "user" runs
  *	hv_check user DOMID     maps the pages of domain DOMID, and tries what it must not
@@ -10,13 +15,18 @@
  * Owner and user talk through a control page that the owner shares: the user writes `request` and
  * signals, the owner does it, writes `reply` and signals.  Prints "ok - ..." or "not ok - ..." for
  * each promise, and "# ..." for what was measured; exits 1 if one was not kept.
+ *
+ * The backends differ in this: on Xen the kernel tells of the end of a process by the page, and a
+ * port is bound once.  On the local backend the watch of the node tells of it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +47,6 @@
 #define ROUND_TRIPS    200
 #define EVENT_FLOOD    2000
 #define NODE_FLOOD     300
-#define MOST_CALLS     40 /* of a watch's function a second */
 #define GRANTS_PLENTY  4096
 #define NODES_PLENTY   2000
 #define WATCHES_PLENTY 256
@@ -65,14 +74,24 @@ struct side {
 	unsigned int counter; /* of requests */
 };
 
-static int *failed; /* shared with our children, some of which are killed */
+/* Which backend, and what is so on Xen alone. */
+static struct hv_config config = {.backend = "xen", .domid = -1};
+static bool on_xen = true;
+static unsigned int most_calls = 40; /* of a watch's function a second */
+
+/* Shared with our children, some of which are killed. */
+static struct {
+	atomic_int promises, failed;
+} * results;
+
 static unsigned int errors_logged;
 
 static void check(bool kept, const char *promise)
 {
 	printf("%sok - %s\n", kept ? "" : "not ", promise);
 	fflush(stdout);
-	*failed |= !kept;
+	results->promises++;
+	results->failed |= !kept;
 }
 
 static double now_us(void)
@@ -156,10 +175,10 @@ static void turn(struct side *side, int timeout_ms)
 
 static void side_open(struct side *side)
 {
-	struct hv_config config = {.backend = "xen", .domid = -1, .log = print_log};
 	double start = now_us();
 
 	memset(side, 0, sizeof(*side));
+	config.log = print_log;
 	if (hv_open(&config, &side->hv) < 0 || hv_events_new(side->hv, &side->events) < 0) {
 		printf("not ok - the hypervisor answers\n");
 		exit(1);
@@ -296,6 +315,7 @@ static uint32_t owner_next(struct side *side, uint32_t last)
 	return load(&side->control->request);
 }
 
+/* The local backend has no kernel that could tell: the owner learns of it when it looks. */
 static void owner_sees_death(struct side *side)
 {
 	double start = now_us();
@@ -328,7 +348,7 @@ static int owner_child(uint16_t peer, int serving)
 		owner_do(&side, peer, request & 0xff);
 		store(&side.control->reply, last = request);
 		hv_port_notify(side.port);
-		if ((request & 0xff) == DIE_SOON)
+		if ((request & 0xff) == DIE_SOON && on_xen)
 			owner_sees_death(&side);
 	}
 }
@@ -357,7 +377,7 @@ static int owner(uint16_t peer)
 	WAIT(&side, false, QUIET_MS);
 	hv_unserve(side.hv, ENDPOINT);
 	side_close(&side);
-	return *failed;
+	return results->failed;
 }
 
 /*
@@ -457,8 +477,10 @@ static void user_misbehave(struct side *side, uint16_t peer)
 		"nor one of a domain that does not exist");
 	check(hv_port_bind(side->events, peer, 999, on_signal, side, &port) == -EINVAL,
 		"a port that nobody gave cannot be bound");
-	check(hv_port_bind(side->events, peer, values[0], on_signal, side, &port) == -EINVAL,
-		"nor the same port a second time");
+	if (on_xen)
+		check(hv_port_bind(side->events, peer, values[0], on_signal, side, &port) ==
+				-EINVAL,
+			"nor the same port a second time");
 	check(hv_port_bind(side->events, 32000, 1, on_signal, side, &port) == -EINVAL,
 		"nor one of a domain that does not exist");
 	check(hv_node_read(side->hv, peer, "other", value, sizeof(value)) == -ENOENT,
@@ -534,7 +556,7 @@ static void user_watch(struct side *side, uint16_t peer)
 	check(user_ask(side, REWRITE), "the owner rewrites its node many times");
 	check(WAIT(side, user_read_node(side, peer) == NODE_FLOOD, PATIENCE_MS),
 		"in the end its last value is read");
-	most = MOST_CALLS * (1 + (unsigned int)((now_us() - start) / 1e6));
+	most = most_calls * (1 + (unsigned int)((now_us() - start) / 1e6));
 	printf("# %u changes of a node were %u calls\n", NODE_FLOOD, side->calls - before);
 	check(side->calls > before && side->calls - before < most,
 		"a node that changes all the time does not keep us busy");
@@ -553,19 +575,25 @@ static void user_watch(struct side *side, uint16_t peer)
 
 static void user_sees_death(struct side *side, uint16_t peer)
 {
-	unsigned int signals = side->signals;
+	unsigned int signals = side->signals, calls = side->calls;
 	double start = now_us();
 	bool seen;
 
 	store(&side->control->request, ++side->counter << 8 | DIE);
 	hv_port_notify(side->port);
-	seen = WAIT(side, !alive(&side->control->owner_alive), PATIENCE_MS);
-	measured("until the owner's end was seen", start);
-	WAIT(side, side->signals > signals, QUIET_MS);
-	check(seen && side->signals > signals,
-		"an owner that is killed clears its byte and signals");
+	if (on_xen) {
+		seen = WAIT(side, !alive(&side->control->owner_alive), PATIENCE_MS);
+		measured("until the owner's end was seen", start);
+		WAIT(side, side->signals > signals, QUIET_MS);
+		check(seen && side->signals > signals,
+			"an owner that is killed clears its byte and signals");
+	} else {
+		seen = WAIT(side, side->calls > calls, PATIENCE_MS);
+		measured("until the owner's end was seen", start);
+		check(seen, "the watch fires when the owner is killed");
+	}
 	check(WAIT(side, user_read_node(side, peer) == -ENOENT, PATIENCE_MS),
-		"the next process of the owner removes the stale node");
+		"its node goes: the next process of the owner removes it, at the latest");
 	hv_port_notify(side->port);
 	check(true, "a signal to nobody does no harm");
 	check(side->ring[0] == 'o', "and the pages of the dead are still there");
@@ -600,7 +628,7 @@ static int user(uint16_t peer)
 	hv_unmap(side.hv, side.control, 1);
 	hv_port_free(side.port);
 	side_close(&side);
-	return *failed;
+	return results->failed;
 }
 
 /*
@@ -641,19 +669,23 @@ static int self(void)
 	check(WAIT(&user_side, user_side.signals > 0, PATIENCE_MS), "both ways");
 	owner_side.signals = 0;
 	hv_unmap(user_side.hv, user_side.control, 1);
-	check(WAIT(&owner_side, owner_side.signals > 0, PATIENCE_MS) &&
-			!alive(&owner_side.control->user_alive),
-		"and is told of its own unmapping");
+	if (on_xen)
+		check(WAIT(&owner_side, owner_side.signals > 0, PATIENCE_MS) &&
+				!alive(&owner_side.control->user_alive),
+			"and is told of its own unmapping");
 	hv_watch_free(watch);
 	hv_unserve(owner_side.hv, ENDPOINT);
 	hv_unshare(owner_side.hv, owner_side.ring, RING_PAGES);
 	check(user_side.ring[0] == 'u', "a page that is unshared stays until it is unmapped");
 	hv_unmap(user_side.hv, user_side.ring, RING_PAGES);
+	hv_unmap(user_side.hv, user_side.read_only, 1);
+	hv_unshare(owner_side.hv, owner_side.read_only, 1);
+	hv_unshare(owner_side.hv, owner_side.control, 1);
 	hv_port_free(user_side.port);
 	hv_port_free(owner_side.port);
 	hv_events_free(user_side.events);
 	side_close(&owner_side);
-	return *failed;
+	return results->failed;
 }
 
 /*
@@ -737,7 +769,50 @@ static int limits(void)
 	if (hv_domid(side.hv) != 0) /* no quota there */
 		limit_nodes(&side);
 	side_close(&side);
-	return *failed;
+	return results->failed;
+}
+
+/*
+ * Between processes of this machine.
+ */
+
+static pid_t start(int domid, int (*role)(uint16_t peer), uint16_t peer)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	config.domid = domid;
+	exit(role(peer));
+}
+
+static int self_role(uint16_t peer)
+{
+	(void)peer;
+	return self();
+}
+
+static int local(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	char dir[PATH_MAX], command[PATH_MAX + 16];
+	int failures = 0;
+
+	snprintf(dir, sizeof(dir), "%s/hv_check.XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(dir))
+		return 1;
+	config = (struct hv_config){.backend = "local", .dir = dir};
+	on_xen = false;
+	most_calls = 400;
+	start(1, owner, 2);
+	start(2, user, 1);
+	start(3, self_role, 0);
+	for (int i = 0, status; i < 3; i++)
+		if (wait(&status) > 0)
+			failures += status != 0;
+	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+	printf("1..%d\n", results->promises);
+	return system(command) != 0 || failures > 0 || results->failed;
 }
 
 int main(int argc, char **argv)
@@ -745,9 +820,11 @@ int main(int argc, char **argv)
 	const char *role = argc > 1 ? argv[1] : "";
 	uint16_t peer = argc > 2 ? (uint16_t)strtoul(argv[2], NULL, 10) : 0;
 
-	failed = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (failed == MAP_FAILED)
+	results = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (results == MAP_FAILED)
 		return 1;
+	if (argc == 1)
+		return local();
 	if (argc == 3 && strcmp(role, "owner") == 0)
 		return owner(peer);
 	if (argc == 3 && strcmp(role, "user") == 0)
@@ -756,6 +833,6 @@ int main(int argc, char **argv)
 		return self();
 	if (argc == 2 && strcmp(role, "limits") == 0)
 		return limits();
-	fprintf(stderr, "usage: hv_check owner DOMID | user DOMID | self | limits\n");
+	fprintf(stderr, "usage: hv_check | owner DOMID | user DOMID | self | limits\n");
 	return 2;
 }

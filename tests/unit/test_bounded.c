@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What others can make an endpoint do is bounded: whose turn it is, what is remembered of whom,
+ * what names cost, what is logged.  On the hypervisor in memory.
+ */
+#include "hostile.h"
+
+#include "permissions.h"
+
+/* A sender that has always something, one more message each time that one was taken. */
+static ssize_t take_one(struct scene *s)
+{
+	uint16_t sender = 0;
+	char buffer[16];
+
+	attacker_send(&s->x, "message", 8);
+	if (sivc_receive(s->victim.ep, SIVC_ANY, buffer, sizeof(buffer), &sender, SIVC_NOWAIT) < 0)
+		return -1;
+	return sender;
+}
+
+/* How many messages of a sender that has always something come before one of the friend's. */
+static int before_the_friend(struct scene *s)
+{
+	for (int n = 0; n < 1000; n++)
+		if (take_one(s) == FRIEND)
+			return n;
+	return 1000;
+}
+
+/* Its ring turned out empty when this process was about to spin, so it was not asked to signal. */
+static bool polled_and_another_always_ready(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(attacker_link(&s.x, VICTIM));
+	spin_allow(&s.victim.sivc->spin, true);
+	CHECK(goes(&s.friend, &s.victim));
+	CHECK_IS(receive(&s.victim, SIVC_ANY, NULL, 0), -EAGAIN);
+	CHECK_IS(receiver_find(s.victim.ep, FRIEND)->turn, INBOUND_POLLED);
+	CHECK_IS(take_one(&s), ATTACKER);
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+	CHECK(before_the_friend(&s) <= 2 * TURNS_MAX);
+	scene_close(&s);
+	return true;
+}
+
+static void take_and_wait_again(void *data, int r, const struct sivc_message *message)
+{
+	struct scene *s = data;
+	struct sivc_waiter *waiter;
+
+	if (r == 0)
+		sivc_consume(s->victim.ep, message);
+	sivc_wait_receive(s->victim.ep, ATTACKER, take_and_wait_again, s, &waiter);
+	attacker_send(&s->x, "message", 8);
+}
+
+static void note(void *data, int r, const struct sivc_message *message)
+{
+	(void)message;
+	*(int *)data = r;
+}
+
+/* The same with a reader for each, in sivc_wait: another endpoint's rings are polled as well. */
+static bool polled_and_another_always_busy(void)
+{
+	struct sivc_endpoint *other, *friends;
+	struct sivc_waiter *waiter;
+	struct scene s;
+	int r = 1;
+
+	scene_open(&s);
+	CHECK(attacker_link(&s.x, VICTIM));
+	CHECK_IS(sivc_endpoint_open(s.victim.sivc, "other", NULL, &other), 0);
+	CHECK_IS(sivc_endpoint_open(s.friend.sivc, "other", NULL, &friends), 0);
+	CHECK_IS(sivc_permit(other, FRIEND), 0);
+	spin_allow(&s.victim.sivc->spin, true);
+	CHECK_IS(sivc_send(friends, VICTIM, "x", 1, SIVC_NOWAIT), 0);
+	CHECK_IS(sivc_receive(other, SIVC_ANY, NULL, 0, NULL, SIVC_NOWAIT), 1);
+	CHECK_IS(sivc_peek(other, SIVC_ANY, &(struct sivc_message){0}), -EAGAIN);
+	CHECK_IS(sivc_wait_receive(other, SIVC_ANY, note, &r, &waiter), 0);
+	take_and_wait_again(&s, -1, NULL);
+	for (int i = 0; i < 8; i++)
+		sivc_wait(s.victim.sivc, 10);
+	CHECK_IS(sivc_send(friends, VICTIM, "x", 1, SIVC_NOWAIT), 0);
+	for (int i = 0; i < 4 * TURNS_MAX && r == 1; i++)
+		sivc_wait(s.victim.sivc, 10);
+	CHECK_IS(r, 0);
+	scene_close(&s);
+	return true;
+}
+
+static void wait_to_send_again(void *data)
+{
+	struct scene *s = data;
+	struct sivc_waiter *waiter;
+
+	sivc_wait_send(s->victim.ep, FRIEND, 1, wait_to_send_again, s, &waiter);
+}
+
+/* And with one who waits for room, and has it, again and again. */
+static bool polled_and_always_room_to_send(void)
+{
+	struct sivc_waiter *waiter;
+	struct scene s;
+	int r = 1;
+
+	scene_open(&s);
+	spin_allow(&s.victim.sivc->spin, true);
+	CHECK(goes(&s.friend, &s.victim));
+	CHECK_IS(receive(&s.victim, SIVC_ANY, NULL, 0), -EAGAIN);
+	CHECK_IS(receiver_find(s.victim.ep, FRIEND)->turn, INBOUND_POLLED);
+	CHECK_IS(sivc_wait_receive(s.victim.ep, SIVC_ANY, note, &r, &waiter), 0);
+	wait_to_send_again(&s);
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+	for (int i = 0; i < 4 * TURNS_MAX && r == 1; i++)
+		sivc_wait(s.victim.sivc, 10);
+	CHECK_IS(r, 0);
+	scene_close(&s);
+	return true;
+}
+
+/* Crumbs of a message: it has always something, and never a message. */
+static void crumb(struct scene *s)
+{
+	bool first = s->x.prod == 0;
+
+	for (; s->x.prod - s->x.page->cons < s->x.size; first = false)
+		attacker_put(&s->x, 1, first ? SIVC_FRAME_FIRST : 0, "x", 1);
+	attacker_publish(&s->x);
+}
+
+/* A reader that asks again and again, and never waits. */
+static bool crumbs_and_who_never_waits(void)
+{
+	ssize_t r = -EAGAIN;
+	char byte[2];
+	struct scene s;
+
+	scene_open_ring(&s, 4 * RING); /* more crumbs than one call takes */
+	CHECK(attacker_link(&s.x, VICTIM));
+	CHECK(goes(&s.friend, &s.victim));
+	CHECK_IS(receive(&s.victim, SIVC_ANY, byte, 2), -EAGAIN); /* all are asleep */
+	crumb(&s);
+	CHECK_IS(receive(&s.victim, SIVC_ANY, byte, 2), -EAGAIN);
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+	for (int i = 0; i < 10 && r == -EAGAIN; i++) {
+		crumb(&s);
+		r = receive(&s.victim, SIVC_ANY, byte, 2);
+	}
+	CHECK_IS(r, 1);
+	scene_close(&s);
+	return true;
+}
+
+/* Rules that are put in force again, because somebody's name has changed, change nobody's turn. */
+static bool names_change_no_turns(void)
+{
+	int friends = 0, others = 0;
+	uint16_t sender = 0;
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(attacker_link(&s.x, VICTIM));
+	fake_name_set("mallory", 7);
+	CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, false), 0);
+	for (int i = 0; i < 20; i++) {
+		CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+		attacker_send(&s.x, "x", 1);
+	}
+	for (int i = 0; i < 20; i++) {
+		CHECK_IS(sivc_receive(s.victim.ep, SIVC_ANY, NULL, 0, &sender, SIVC_NOWAIT), 1);
+		friends += sender == FRIEND;
+		others += sender == ATTACKER;
+		CHECK_IS(permissions_resume(s.victim.ep), 0); /* as after a change of names */
+	}
+	CHECK_IS(friends, 10);
+	CHECK_IS(others, 10);
+	scene_close(&s);
+	return true;
+}
+
+/* A domain that breaks the protocol, which somebody is to be told, hides no message of others. */
+static bool breach_hides_nothing(void)
+{
+	struct waiter waiter = {.fn = NULL};
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(attacker_link(&s.x, VICTIM));
+	CHECK_IS(wait_receive(s.victim.ep, ATTACKER, &waiter), 0);
+	attacker_put(&s.x, 8, 77, "12345678", 8);
+	attacker_publish(&s.x);
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "x", 1), 0);
+	CHECK_IS(receive(&s.victim, SIVC_ANY, NULL, 0), 1);
+	wait_cancel(&waiter);
+	scene_close(&s);
+	return true;
+}
+
+/*
+ * What was sent before the refusal stays readable, whatever lies before it in the ring, and
+ * whatever its sender has done since.
+ */
+static bool unfinished_messages_before_a_refusal(void)
+{
+	char buffer[16];
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(attacker_link(&s.x, VICTIM));
+	for (int i = 0; i < 2 * IDLE_EVENTS_MAX; i++)
+		attacker_put(&s.x, 8, SIVC_FRAME_FIRST, "begun...", 8);
+	attacker_send(&s.x, "finished", 8);
+	CHECK_IS(sivc_refuse(s.victim.ep, ATTACKER), 0);
+	CHECK_IS(receive(&s.victim, ATTACKER, buffer, sizeof(buffer)), 8);
+	CHECK(memcmp(buffer, "finished", 8) == 0);
+	scene_close(&s);
+	return true;
+}
+
+static bool paused_after_a_refusal(void)
+{
+	char buffer[16];
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(attacker_link(&s.x, VICTIM));
+	attacker_put(&s.x, 4, SIVC_FRAME_FIRST, "fini", 4);
+	attacker_put(&s.x, 4, SIVC_FRAME_LAST, "shed", 4);
+	attacker_publish(&s.x);
+	CHECK_IS(sivc_refuse(s.victim.ep, ATTACKER), 0);
+	CHECK_IS(sivc_permit(s.victim.ep, ATTACKER), 0);
+	channel_pause(&receiver_find(s.victim.ep, ATTACKER)->channel, NSEC_PER_MSEC);
+	CHECK_IS(receive(&s.victim, ATTACKER, buffer, sizeof(buffer)), 8);
+	CHECK(memcmp(buffer, "finished", 8) == 0);
+	scene_close(&s);
+	return true;
+}
+
+/* Who sends. */
+
+struct sends {
+	struct scene *scene;
+	int done; /* times that done() was called */
+	int most; /* times that it starts another */
+	int r;    /* the last result */
+	void (*then)(struct scene *s);
+};
+
+static void on_done(void *data, int r, size_t sent)
+{
+	struct sends *sends = data;
+
+	(void)sent;
+	sends->r = r;
+	sends->done++;
+	sends->then(sends->scene);
+}
+
+static bool start(struct sends *sends, const struct iovec *message)
+{
+	struct sivc_sending *sending;
+
+	return sivc_send_start(sends->scene->victim.ep, FRIEND, message, 1, on_done, sends,
+		       &sending) == -EINPROGRESS;
+}
+
+static bool idle_is_right(const struct sivc_endpoint *ep)
+{
+	const struct outbound *out, *next;
+	unsigned int idle = 0;
+
+	HASH_ITER (hh, ep->sender.outbounds, out, next)
+		idle += out->users == 0;
+	return ep->sender.idle == idle;
+}
+
+static void close_peer(struct scene *s)
+{
+	sivc_peer_close(s->victim.ep, FRIEND);
+}
+
+static void open_peer(struct scene *s)
+{
+	sivc_peer_open(s->victim.ep, FRIEND);
+}
+
+static char bytes[RING];
+static const struct iovec message = {bytes, RING / 2};
+
+/* A sending waits, and is done; meanwhile `then` is called. */
+static bool wait_for_room(struct scene *s, void (*then)(struct scene *s))
+{
+	struct sends sends = {.scene = s, .then = then};
+
+	while (send_bytes(&s->victim, FRIEND, bytes, 1000) == 0)
+		;
+	CHECK(start(&sends, &message));
+	while (receive(&s->friend, VICTIM, NULL, 0) > 0)
+		;
+	house_run(&s->victim);
+	CHECK_IS(sends.done, 1);
+	CHECK_IS(receive(&s->friend, VICTIM, NULL, 0), RING / 2);
+	return true;
+}
+
+static bool opened_and_closed_in_done(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	CHECK(wait_for_room(&s, open_peer));
+	CHECK(idle_is_right(s.victim.ep));
+	CHECK(wait_for_room(&s, close_peer));
+	CHECK(idle_is_right(s.victim.ep));
+	for (uint16_t domid = 10; domid < 200; domid++) {
+		CHECK_IS(sivc_writable(s.victim.ep, domid, 1), -EACCES);
+		CHECK(idle_is_right(s.victim.ep));
+	}
+	scene_close(&s);
+	return true;
+}
+
+static struct sends endless;
+
+/* The receiver takes what has come at once, and another message is there to be sent. */
+static void send_again(struct scene *s)
+{
+	while (receive(&s->friend, VICTIM, NULL, 0) > 0)
+		;
+	if (endless.done < endless.most && !start(&endless, &message))
+		abort();
+}
+
+static bool senders_that_never_end(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	endless = (struct sends){.scene = &s, .most = 10000, .then = send_again};
+	while (send_bytes(&s.victim, FRIEND, bytes, RING / 2) == 0)
+		;
+	for (int i = 0; i < 3; i++) /* so that there is always one in line */
+		CHECK(start(&endless, &message));
+	while (receive(&s.friend, VICTIM, NULL, 0) > 0)
+		;
+	sivc_dispatch(s.victim.sivc);
+	printf("# %d in one call\n", endless.done);
+	CHECK(endless.done > 0 && endless.done <= 3 * TURNS_MAX);
+	while (endless.done < endless.most)
+		sivc_dispatch(s.victim.sivc);
+	scene_close(&s);
+	return true;
+}
+
+static void nothing(struct scene *s)
+{
+	(void)s;
+}
+
+/* The friend begins to change its page when the message is out, and has not read it yet. */
+static void begin_to_change(void *data, enum fake_call call, uint16_t domid)
+{
+	struct scene *s = data;
+
+	if (call != FAKE_NOTIFY || domid != VICTIM)
+		return;
+	fake.before = NULL;
+	page_revoke_begin(&receiver_find(s->friend.ep, VICTIM)->owner);
+}
+
+static bool refused_twice_while_in_doubt(void)
+{
+	const struct iovec one = {bytes, 1};
+	struct sends sends = {.then = nothing};
+	struct scene s;
+
+	scene_open(&s);
+	sends.scene = &s;
+	CHECK_IS(receive(&s.friend, SIVC_ANY, NULL, 0), -EAGAIN); /* it asks for a signal */
+	fake.before = begin_to_change;
+	fake.before_data = &s;
+	CHECK(start(&sends, &one));
+	receiver_find(s.friend.ep, VICTIM)->owner.seq--; /* it goes on with what it has begun */
+	for (int i = 0; i < 2; i++) {
+		CHECK_IS(sivc_refuse(s.friend.ep, VICTIM), 0);
+		CHECK_IS(sivc_permit(s.friend.ep, VICTIM), 0);
+		sivc_writable(s.victim.ep, FRIEND, 1); /* others poll */
+	}
+	house_run(&s.victim);
+	CHECK_IS(receive(&s.friend, VICTIM, NULL, 0), 1);
+	CHECK_IS(sends.done, 1);
+	CHECK_IS(sends.r, 0);
+	scene_close(&s);
+	return true;
+}
+
+int main(void)
+{
+	holds("a ring that is polled has its turn, though another has always something",
+		polled_and_another_always_ready);
+	holds("also one of another endpoint, while there is always something to do",
+		polled_and_another_always_busy);
+	holds("or always room for one who waits for it", polled_and_always_room_to_send);
+	holds("crumbs of a message keep no other asleep, though the reader never waits",
+		crumbs_and_who_never_waits);
+	holds("names that change change nobody's turn", names_change_no_turns);
+	holds("a breach hides no message of others", breach_hides_nothing);
+	holds("a message behind many unfinished ones is readable after a refusal",
+		unfinished_messages_before_a_refusal);
+	holds("also if its sender has signalled for nothing since", paused_after_a_refusal);
+	holds("whom somebody has open is known, also if a callback has opened or closed it",
+		opened_and_closed_in_done);
+	holds("senders that always have another message get some turns, and then others do",
+		senders_that_never_end);
+	holds("a message that went is known to have, though its sender was refused twice since",
+		refused_twice_while_in_doubt);
+	return done_testing();
+}
