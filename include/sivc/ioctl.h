@@ -29,7 +29,10 @@
  */
 #define SIVC_IOC_PERMITTED _IOWR(SIVC_IOC_MAGIC, 3, uint32_t)
 
-/* Out: the domain that sent what this handle read last.  ENODATA: nothing was read yet. */
+/*
+ * Out: the domain that sent what this handle read last.  On inbox, inbox.from and peers/N.
+ * ENODATA: nothing was read yet.
+ */
 #define SIVC_IOC_SENDER _IOR(SIVC_IOC_MAGIC, 4, uint32_t)
 
 /*
@@ -46,8 +49,8 @@
 
 /*
  * Out: the bytes of messages that this handle can read now, first the rest of one that it has read
- * in part.  On inbox and peers/N.  (FIONREAD is answered by the kernel itself, for a regular file,
- * from the size that it saw last, at open or stat.)
+ * in part; without the lines of inbox.from.  On inbox, inbox.from and peers/N.  (FIONREAD is
+ * answered by the kernel itself, for a regular file, from its size, which is 0.)
  */
 #define SIVC_IOC_QUEUED _IOR(SIVC_IOC_MAGIC, 6, uint32_t)
 

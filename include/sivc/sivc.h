@@ -65,6 +65,7 @@ struct sivc_unread;   /* a message that is read in parts */
 #define SIVC_SPIN_MAX        10000u  /* microseconds */
 #define SIVC_SPIN_NONE       UINT32_MAX
 #define SIVC_ENDPOINT_MAX    63   /* characters of an endpoint's name */
+#define SIVC_NAME_MAX        63   /* characters of a domain's name */
 #define SIVC_ANY             (-1) /* receive: from anybody */
 
 struct sivc_config {
@@ -113,12 +114,15 @@ uint32_t sivc_ring(const struct sivc *sivc);    /* bytes */
 uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
 
 /*
- * Names of domains.  sivc_resolve: a number or a name; -ENOENT: no domain.
+ * Names of domains: 1..SIVC_NAME_MAX of [A-Za-z0-9._-].
+ * sivc_resolve: a number or a name; -ENOENT: no domain.
+ * sivc_name_of: the name of a domain; -ENOENT: it has none that we know.
  * sivc_names: calls fn for every name that is known now.  They are read forty times a second at
  * most: who asks more often, or while others do, is told what was so up to 25 ms ago.  The acl is
  * not: it goes by what is so.
  */
 int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid);
+int sivc_name_of(struct sivc *sivc, uint16_t domid, char name[SIVC_NAME_MAX + 1]);
 int sivc_names(
 	struct sivc *sivc, void (*fn)(void *data, const char *name, uint16_t domid), void *data);
 

@@ -45,6 +45,23 @@ int sivc_names(
 	return 0;
 }
 
+_Static_assert(SIVC_NAME_MAX == HV_NAME_MAX, "sivc.h says how long a name is");
+
+int sivc_name_of(struct sivc *sivc, uint16_t domid, char name[SIVC_NAME_MAX + 1])
+{
+	int n = name_cache_read(sivc);
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		if (sivc->names.names[i].domid == domid) {
+			strcpy(name, sivc->names.names[i].name); /* as long as that, at most */
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 int sivc_resolve(struct sivc *sivc, const char *text, uint16_t *domid)
 {
 	int n, r = domid_parse(text, domid);

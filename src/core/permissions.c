@@ -26,8 +26,9 @@ struct named {
 struct snapshot {
 	struct named *named; /* by domid */
 	size_t named_count;
-	uint16_t *domids; /* known ones, for `*` */
+	uint16_t *domids; /* domains that `*` is about, by number */
 	size_t domid_count;
+	bool unasked; /* others have caused it: what is lacking is told now and then */
 };
 
 static void snapshot_deinit(struct snapshot *snapshot)
@@ -121,6 +122,11 @@ static int named_read(struct sivc_endpoint *ep, const struct acl *acl, struct sn
 	return 0;
 }
 
+static int domid_compare(const void *a, const void *b)
+{
+	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
 static int snapshot_take(struct sivc_endpoint *ep, const struct acl *acl, struct snapshot *snapshot)
 {
 	int r;
@@ -129,8 +135,11 @@ static int snapshot_take(struct sivc_endpoint *ep, const struct acl *acl, struct
 	r = named_read(ep, acl, snapshot);
 	if (r >= 0 && acl->everybody) {
 		r = hv_domains(ep->sivc->hv, &snapshot->domids);
-		if (r > 0)
+		if (r > 0) {
 			snapshot->domid_count = (size_t)r;
+			qsort(snapshot->domids, (size_t)r, sizeof(*snapshot->domids),
+				domid_compare);
+		}
 	}
 	if (r < 0)
 		snapshot_deinit(snapshot);
@@ -169,16 +178,14 @@ static void refuse_others(struct sivc_endpoint *ep, const struct snapshot *snaps
 
 static bool exists(const struct snapshot *snapshot, uint16_t domid)
 {
-	if (named_find(snapshot, domid))
-		return true;
-	for (size_t i = 0; i < snapshot->domid_count; i++)
-		if (snapshot->domids[i] == domid)
-			return true;
-	return false;
+	return named_find(snapshot, domid) ||
+	       (snapshot->domid_count > 0 &&
+		       bsearch(&domid, snapshot->domids, snapshot->domid_count, sizeof(domid),
+			       domid_compare));
 }
 
-/* The page and node of a domain that has ended would stay for ever. */
-static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapshot)
+/* A domain has ended if the rules that found it there before do not find it now. */
+static void mark_known(struct sivc_endpoint *ep, const struct snapshot *snapshot, bool same_rules)
 {
 	struct inbound *in, *next;
 
@@ -186,7 +193,16 @@ static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapsh
 		if (exists(snapshot, in->domid))
 			in->domain = INBOUND_KNOWN;
 		else if (in->domain == INBOUND_KNOWN)
-			in->domain = INBOUND_ENDED;
+			in->domain = same_rules ? INBOUND_ENDED : INBOUND_UNKNOWN;
+	}
+}
+
+/* Their pages and nodes would stay for ever. */
+static void forget_ended(struct sivc_endpoint *ep)
+{
+	struct inbound *in, *next;
+
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
 		if (inbound_forgettable(in))
 			receiver_forget(in);
 	}
@@ -196,7 +212,9 @@ static void forget_ended(struct sivc_endpoint *ep, const struct snapshot *snapsh
 static void permit(
 	struct sivc_endpoint *ep, const struct snapshot *snapshot, uint16_t domid, int *error)
 {
-	int r = allows(&ep->permissions.acl, snapshot, domid) ? receiver_permit(ep, domid) : 0;
+	int r = allows(&ep->permissions.acl, snapshot, domid)
+			? receiver_permit(ep, domid, !snapshot->unasked)
+			: 0;
 
 	if (*error == 0)
 		*error = r;
@@ -226,12 +244,8 @@ static int permit_all(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 /* -ENOSPC: one domain lacks something, all others are done. */
 static int put_in_force(struct sivc_endpoint *ep, const struct snapshot *snapshot)
 {
-	int r;
-
 	refuse_others(ep, snapshot);
-	r = permit_all(ep, snapshot);
-	forget_ended(ep, snapshot);
-	return r;
+	return permit_all(ep, snapshot);
 }
 
 /* Names. */
@@ -266,7 +280,10 @@ static void enforce(struct sivc_endpoint *ep)
 		return;
 	}
 	ep->permissions.names_unknown = false;
+	snapshot.unasked = true;
 	put_in_force(ep, &snapshot); /* what is lacking is in the log */
+	mark_known(ep, &snapshot, true);
+	forget_ended(ep);
 	snapshot_deinit(&snapshot);
 	ep->permissions.cost = loop_now() - start;
 }
@@ -371,6 +388,7 @@ static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct a
 	ep->permissions.acl = *acl;
 	forgive(ep, written, &snapshot);
 	r = put_in_force(ep, &snapshot);
+	mark_known(ep, &snapshot, false);
 	snapshot_deinit(&snapshot);
 	return r;
 }

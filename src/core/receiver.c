@@ -10,6 +10,7 @@
 
 #include "container_of.h"
 #include "inbound.h"
+#include "report.h"
 #include "tuning.h"
 
 static void on_serve(struct loop_task *task);
@@ -115,7 +116,17 @@ static int get(struct sivc_endpoint *ep, uint16_t domid, struct inbound **result
 	return 0;
 }
 
-int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
+static void log_lacking(struct sivc_endpoint *ep, uint16_t domid, int r, bool asked)
+{
+	static const char format[] = "domain %u cannot send to endpoint %s: %s";
+
+	if (asked)
+		hv_log(ep->sivc->hv, LOG_ERR, format, domid, ep->name, strerror(-r));
+	else
+		report(ep->sivc, LOG_ERR, format, domid, ep->name, strerror(-r));
+}
+
+int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked)
 {
 	struct inbound *in;
 	int r = get(ep, domid, &in);
@@ -128,8 +139,7 @@ int receiver_permit(struct sivc_endpoint *ep, uint16_t domid)
 		turn_set(in, in->turn); /* it has a channel now */
 	if (r == 0)
 		return 0;
-	hv_log(ep->sivc->hv, LOG_ERR, "domain %u cannot send to endpoint %s: %s", domid, ep->name,
-		strerror(-r));
+	log_lacking(ep, domid, r, asked);
 	return -ENOSPC;
 }
 
@@ -484,10 +494,23 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, v
 	return 0;
 }
 
+/* One of whom nothing is known but that somebody has waited for it. */
+static bool is_nobody(const struct inbound *in)
+{
+	return !in->owner.page && in->counters.messages == 0 && inbound_forgettable(in);
+}
+
 void receiver_wait_cancel(struct sivc_waiter *waiter)
 {
+	struct waiters *list = waiter->list;
+	struct inbound *in = list == &waiter->ep->receiver.waiters
+				     ? NULL
+				     : container_of(list, struct inbound, waiters);
+
 	waiter_remove(waiter);
 	free(waiter);
+	if (in && is_nobody(in))
+		receiver_forget(in);
 }
 
 /* Life. */

@@ -27,8 +27,9 @@ int receiver_peek(struct sivc_endpoint *ep, int from, struct sivc_message *messa
 void receiver_wait_cancel(struct sivc_waiter *waiter);
 
 struct inbound *receiver_find(const struct sivc_endpoint *ep, uint16_t domid);
-/* -ENOSPC: something is lacking; the log says what. */
-int receiver_permit(struct sivc_endpoint *ep, uint16_t domid);
+/* -ENOSPC: what it takes to permit this domain is lacking; the log says what, each time if a local
+ * user has `asked`. */
+int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked);
 void receiver_refuse(struct inbound *in);
 void receiver_forget(struct inbound *in);
 

@@ -2,10 +2,10 @@
 /*
  * account.h: memory of this process that a user of this machine causes.
  *
- * What a handle, a text, a listing or a lock takes is charged to the user who has asked for it.  A
- * user who has used up ACCOUNT_MAX gets ENOBUFS, and other users notice nothing.  Root is not
- * limited: it can do worse.  One text may be larger than ACCOUNT_MAX, for a user who has nothing
- * else.
+ * What a handle, a text, a listing, a lock, a write that waits or a message that was read in part
+ * takes is charged to the user who has asked for it.  A user who has used up ACCOUNT_MAX gets
+ * ENOBUFS, and the others notice nothing.  Root is not limited: it can do worse.  One text that is
+ * larger is given to who has nothing else.
  */
 #ifndef SIVCFS_ACCOUNT_H
 #define SIVCFS_ACCOUNT_H

@@ -21,6 +21,7 @@ static const struct file_ops *ops_of(enum node_kind kind)
 	case NODE_STATS:
 		return &text_ops;
 	case NODE_INBOX:
+	case NODE_INBOX_FROM:
 		return &inbox_ops;
 	case NODE_PEER:
 		return &peer_ops;
@@ -122,17 +123,20 @@ static int open_charged(fuse_req_t request, const struct file_ops *ops, const st
 
 void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	const struct node *node = node_of(fuse_req_userdata(request), ino);
+	struct node *node = node_of(fuse_req_userdata(request), ino);
 	const struct file_ops *ops = ops_of(node->kind);
 	struct file *file;
 	int r = node->branch->endpoint ? check_access(ops, fi->flags) : -ENODEV;
 
 	if (r == 0)
 		r = open_charged(request, ops, node, fi->flags, &file);
-	if (r < 0)
+	if (r < 0) {
 		reply_error(request, r);
-	else
-		reply_open(request, file);
+		return;
+	}
+	if (ops->poll && (fi->flags & O_ACCMODE) != O_WRONLY)
+		tree_endless(node);
+	reply_open(request, file);
 }
 
 void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

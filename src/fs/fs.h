@@ -16,7 +16,7 @@
  *	file.c		open files, whatever they are; replies
  *	acl.c		the file acl
  *	text.c		the files self and stats
- *	messages.c	the files inbox and peers/N; then reading.c, writing.c, poll.c, held.c
+ *	messages.c	the files inbox, inbox.from and peers/N; then reading.c, writing.c, poll.c, held.c
  *	ioctl.c		ioctls on any of them
  *	locks.c		flock and fcntl locks on any of them
  *	account.c	the memory that each user may cause
@@ -55,7 +55,7 @@ struct fs {
 	struct fuse_session *session;
 	uid_t uid;
 	gid_t gid;
-	mode_t mode; /* of inbox and peers/N */
+	mode_t mode; /* of inbox, inbox.from and peers/N */
 	mode_t acl_mode;
 	mode_t umask;
 	const char *acl; /* the file of acl=; NULL: none */

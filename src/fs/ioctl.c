@@ -120,7 +120,7 @@ static int run(fuse_req_t request, struct file *file, unsigned int command, uint
 {
 	struct messages *messages = NULL;
 
-	if (file->kind == NODE_INBOX || file->kind == NODE_PEER)
+	if (file->ops == &inbox_ops || file->ops == &peer_ops)
 		messages = container_of(file, struct messages, file);
 	if (!file->branch->endpoint)
 		return -ENODEV;
@@ -133,7 +133,8 @@ static int run(fuse_req_t request, struct file *file, unsigned int command, uint
 	case SIVC_IOC_SENDER:
 		return messages ? get_sender(messages, value) : -ENOTTY;
 	case SIVC_IOC_FRAMED:
-		return messages ? set_framed(messages, *value) : -ENOTTY;
+		return messages && file->kind != NODE_INBOX_FROM ? set_framed(messages, *value)
+								 : -ENOTTY;
 	case SIVC_IOC_QUEUED:
 		if (!messages)
 			return -ENOTTY;

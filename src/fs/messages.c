@@ -25,7 +25,7 @@ static int messages_open(const struct node *node, int flags, struct file **file)
 		return r;
 	}
 	TAILQ_INIT(&self->held);
-	file_init(&self->file, node->kind == NODE_INBOX ? &inbox_ops : &peer_ops, node, flags);
+	file_init(&self->file, node->kind == NODE_PEER ? &peer_ops : &inbox_ops, node, flags);
 	*file = &self->file;
 	return 0;
 }

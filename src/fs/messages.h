@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * messages.h: an open inbox or peers/N.
+ * messages.h: an open inbox, inbox.from or peers/N.
  *
  * What a handle remembers: the rest of a message that was read in part, who sent what was read
  * last, the requests that wait (held.c) and who polls (poll.c).  If the kernel does not take the
@@ -20,15 +20,23 @@ struct poll {
 	struct sivc_waiter *writable;
 };
 
+/* Of inbox.from: what stands before a message. */
+struct line {
+	char text[sizeof("65535 4294967295 \n") + SIVC_NAME_MAX];
+	uint8_t length;
+	uint8_t offset; /* this much of it was read */
+};
+
 struct messages {
 	struct file file;
-	int from;    /* SIVC_ANY: inbox; else the domain: peers/N */
+	int from;    /* SIVC_ANY: inbox, inbox.from; else the domain: peers/N */
 	bool framed; /* ioctl.c */
 
 	/* reading.c */
 	int sender;                 /* of what was read last; -1: nothing was */
 	struct sivc_unread *unread; /* the message that was read in part; NULL: none */
 	size_t unread_charged;      /* bytes; to the user who has opened the handle */
+	struct line line;           /* before that message */
 
 	/* writing.c: the length of a message that did not fit without waiting; 0: none. */
 	size_t want;
@@ -40,7 +48,7 @@ struct messages {
 /* reading.c */
 void messages_read(struct file *file, fuse_req_t request, size_t size, off_t offset,
 	const struct fuse_file_info *fi);
-/* Bytes of the message that was read in part. */
+/* Bytes that are left of the message that was read in part. */
 size_t reading_left(const struct messages *messages);
 /* They go to the front of the queue again. */
 void reading_put_back(struct messages *messages);

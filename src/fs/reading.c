@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading inbox and peers/N.
+ * Reading inbox, inbox.from and peers/N.
  *
  * A reply to the kernel is written straight from where the message lies, in memory that its sender
  * may still write to; only its length is believed, which libsivc has copied and checked.  When the
@@ -16,8 +16,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sivc/ioctl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -36,6 +38,57 @@ struct held_read {
 static struct sivc_endpoint *endpoint_of(const struct messages *messages)
 {
 	return messages->file.branch->endpoint;
+}
+
+/* What a reply is made of: the line of inbox.from, and the message. */
+
+#define PARTS_MAX 3
+
+struct parts {
+	struct iovec iov[PARTS_MAX];
+	int count;
+	size_t length;
+};
+
+static void parts_add(struct parts *parts, const void *bytes, size_t length)
+{
+	if (length == 0)
+		return;
+	parts->iov[parts->count++] = (struct iovec){(void *)(uintptr_t)bytes, length};
+	parts->length += length;
+}
+
+static void parts_add_line(struct parts *parts, const struct line *line)
+{
+	parts_add(parts, line->text + line->offset, (size_t)(line->length - line->offset));
+}
+
+/* The first `size` bytes.  False: the kernel has not taken them. */
+static bool parts_reply(struct parts *parts, fuse_req_t request, size_t size)
+{
+	int count = 0;
+
+	for (; count < parts->count && size > 0; count++) {
+		parts->iov[count].iov_len = MIN(size, parts->iov[count].iov_len);
+		size -= parts->iov[count].iov_len;
+	}
+	if (count == 1)
+		return fuse_reply_buf(request, parts->iov[0].iov_base, parts->iov[0].iov_len) == 0;
+	return fuse_reply_iov(request, parts->iov, count) == 0;
+}
+
+static void line_make(struct messages *messages, const struct sivc_message *message)
+{
+	struct line *line = &messages->line;
+	char name[SIVC_NAME_MAX + 1];
+
+	*line = (struct line){.length = 0};
+	if (messages->file.kind != NODE_INBOX_FROM)
+		return;
+	if (sivc_name_of(messages->file.branch->fs->sivc, message->sender, name) < 0)
+		strcpy(name, "-");
+	line->length = (uint8_t)snprintf(line->text, sizeof(line->text),
+		"%" PRIu16 " %" PRIu32 " %s\n", message->sender, message->length, name);
 }
 
 /* A message that is read in parts. */
@@ -83,14 +136,20 @@ size_t reading_left(const struct messages *messages)
 /* False: the kernel has not taken it. */
 static bool give_rest(struct messages *messages, fuse_req_t request, size_t size)
 {
-	size_t length;
-	const char *bytes = sivc_unread_bytes(messages->unread, &length);
+	struct line *line = &messages->line;
+	struct parts parts = {.count = 0};
+	size_t length, of_line;
+	const void *bytes = sivc_unread_bytes(messages->unread, &length);
 
-	size = MIN(size, length);
-	if (fuse_reply_buf(request, bytes, size) != 0)
+	parts_add_line(&parts, line);
+	of_line = MIN(size, parts.length);
+	parts_add(&parts, bytes, length);
+	size = MIN(size, parts.length);
+	if (!parts_reply(&parts, request, size))
 		return false;
-	sivc_unread_skip(messages->unread, size);
-	if (size == length) {
+	line->offset = (uint8_t)(line->offset + of_line);
+	sivc_unread_skip(messages->unread, size - of_line);
+	if (size == of_line + length) {
 		sivc_unread_free(messages->unread);
 		unread_forget(messages);
 	}
@@ -116,19 +175,18 @@ static int give_part(struct messages *messages, fuse_req_t request, size_t size,
 
 /* Whole messages. */
 
-static int reply_message(fuse_req_t request, const struct sivc_message *message)
-{
-	if (message->iovcnt == 1)
-		return fuse_reply_buf(request, message->iov[0].iov_base, message->length);
-	return fuse_reply_iov(request, message->iov, message->iovcnt);
-}
-
 static int give_message(struct messages *messages, fuse_req_t request, size_t size,
 	const struct sivc_message *message)
 {
-	if (message->length > size)
+	struct parts parts = {.count = 0};
+
+	line_make(messages, message);
+	parts_add_line(&parts, &messages->line);
+	for (int i = 0; i < message->iovcnt; i++)
+		parts_add(&parts, message->iov[i].iov_base, message->iov[i].iov_len);
+	if (parts.length > size)
 		return give_part(messages, request, size, message);
-	if (reply_message(request, message) != 0)
+	if (!parts_reply(&parts, request, size))
 		return 0;
 	messages->sender = message->sender;
 	sivc_consume(endpoint_of(messages), message);

@@ -20,6 +20,7 @@
 #define DOMID_DIGITS    5
 #define KIND_SHIFT      16 /* above the domain id, in keys and st_ino */
 #define BRANCH_SHIFT    24
+#define NEVER_REACHED   ((off_t)1 << 40) /* bytes */
 #define FOREVER         86400.0 /* seconds; nobody but the kernel's callers changes these */
 #define PERMISSION_BITS 01777   /* nothing here is ever set-id */
 
@@ -34,6 +35,7 @@ static const struct kind {
 	[NODE_ENDPOINTS] = {"endpoints", S_IFDIR | 0755, true},
 	[NODE_ACL] = {"acl", S_IFREG | 0600, false},
 	[NODE_INBOX] = {"inbox", S_IFREG | 0600, false},
+	[NODE_INBOX_FROM] = {"inbox.from", S_IFREG | 0600, false},
 	[NODE_SELF] = {"self", S_IFREG | 0444, true},
 	[NODE_STATS] = {"stats", S_IFREG | 0444, false},
 	[NODE_PEER] = {NULL, S_IFREG | 0600, false},
@@ -255,9 +257,12 @@ static int find(const struct node *parent, const char *name, struct node **node)
 
 /* Attributes. */
 
+/* Who may read inbox may read inbox.from, which is the same queue. */
 static uint32_t attributes_key(const struct node *node)
 {
-	return (uint32_t)node->kind << KIND_SHIFT | node->domid;
+	enum node_kind kind = node->kind == NODE_INBOX_FROM ? NODE_INBOX : node->kind;
+
+	return (uint32_t)kind << KIND_SHIFT | node->domid;
 }
 
 static struct attributes *attributes_find(const struct node *node)
@@ -277,7 +282,8 @@ static mode_t first_mode(const struct node *node)
 
 	if (node->kind == NODE_TOP)
 		mode = node->branch->mode;
-	else if (node->kind == NODE_INBOX || node->kind == NODE_PEER)
+	else if (node->kind == NODE_INBOX || node->kind == NODE_INBOX_FROM ||
+		 node->kind == NODE_PEER)
 		mode = S_IFREG | fs->mode;
 	else if (node->kind == NODE_ACL)
 		mode = S_IFREG | fs->acl_mode;
@@ -381,6 +387,21 @@ static double attributes_timeout(const struct node *node)
 static double entry_timeout(const struct node *node)
 {
 	return node->kind < NODE_FIXED ? FOREVER : 0;
+}
+
+/* A notice that data was stored there, of no bytes. */
+static void tell_end(const struct node *node)
+{
+	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
+
+	fuse_lowlevel_notify_store(
+		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
+}
+
+void tree_endless(struct node *node)
+{
+	node->endless = true;
+	tell_end(node);
 }
 
 void reply_entry(fuse_req_t request, struct node *node)
@@ -505,6 +526,8 @@ static void reply_attributes(fuse_req_t request, const struct node *node)
 
 	node_stat(node, &st);
 	fuse_reply_attr(request, &st, attributes_timeout(node));
+	if (node->endless)
+		tell_end(node);
 }
 
 void tree_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -35,7 +35,8 @@ enum node_kind {
 	NODE_ENDPOINTS, /* in the root only */
 	NODE_ACL,
 	NODE_INBOX,
-	NODE_SELF, /* in the root only */
+	NODE_INBOX_FROM, /* its owner, mode and times are inbox's */
+	NODE_SELF,       /* in the root only */
 	NODE_STATS,
 	NODE_FIXED, /* how many there are of those above */
 	NODE_PEER = NODE_FIXED,
@@ -47,6 +48,7 @@ struct node {
 	enum node_kind kind;
 	uint16_t domid; /* of NODE_PEER and NODE_NAME */
 	uint64_t lookups;
+	bool endless;           /* tree_endless */
 	TAILQ_ENTRY(node) link; /* aliases */
 };
 
@@ -103,6 +105,14 @@ const char *node_name(enum node_kind kind);
 bool node_exists(const struct branch *branch, enum node_kind kind);
 void node_attributes(const struct node *node, struct attributes *attributes);
 void node_stat(const struct node *node, struct stat *st);
+
+/*
+ * The size is 0 for stat(2), so that programs that copy files pass the messages by.  But the kernel
+ * takes it for the end of the file too, and ends sendfile(2) and asynchronous reads there without
+ * asking us.  So while the node is open for reading, it is told of an end that is never reached;
+ * that is no answer to stat, which asks us each time, and is to be said again after each answer.
+ */
+void tree_endless(struct node *node);
 
 void reply_entry(fuse_req_t request, struct node *node);
 

@@ -4,8 +4,9 @@
  *
  * A write is one message, or, framed, a batch of them, each behind a header that was checked here
  * first.  libsivc sends whole messages, in order; a write returns the bytes of those that went.  If
- * some have to wait, the write is held.  Then it keeps the request's memory, if that is mostly the
- * message's, or else a copy of the data, before libsivc gets it to wait with.
+ * some have to wait, the write is held.  Then it keeps the request's memory, if much of that is the
+ * message's, or else a copy of the data, before libsivc gets it to wait with.  That memory is
+ * charged to the user who writes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,9 @@
 #include <sivc/ioctl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
+#include "account.h"
 #include "held.h"
 
 #define BATCH_FIRST 64
@@ -29,9 +32,11 @@ struct batch {
 struct held_write {
 	struct held held;
 	struct batch batch;
-	size_t sent;  /* messages that went before it was held */
-	char *memory; /* that the messages lie in; NULL: the request's */
-	bool taken;   /* and it was the request's */
+	size_t sent;    /* messages that went before it was held */
+	char *memory;   /* that the messages lie in; NULL: the request's */
+	bool taken;     /* and it was the request's */
+	uid_t uid;      /* whose write it is, */
+	size_t charged; /* and what of that user's memory it takes */
 	struct sivc_sending *sending;
 };
 
@@ -170,8 +175,25 @@ static void reply_sent(
 
 /* Waiting. */
 
-/* Of a request's memory, which is FS_REQUEST_MAX. */
-#define WORTH_TAKING (FS_REQUEST_MAX / 16)
+/*
+ * Bytes of data for which a request's memory, which is FS_REQUEST_MAX, is kept and not copied; and
+ * what it counts as at least, so that what is charged is a quarter of what is taken, or more.
+ */
+#define WORTH_TAKING (FS_REQUEST_MAX / 8)
+#define TAKEN_CHARGE (FS_REQUEST_MAX / 4)
+
+static int charge(struct fs *fs, struct held_write *write, fuse_req_t request, size_t size)
+{
+	size_t bytes = size >= WORTH_TAKING ? MAX(size, TAKEN_CHARGE) : size;
+	int r;
+
+	bytes += sizeof(*write) + write->batch.room * sizeof(struct iovec);
+	write->uid = fuse_req_ctx(request)->uid;
+	r = account_take(fs, write->uid, bytes);
+	if (r == 0)
+		write->charged = bytes;
+	return r;
+}
 
 static void memory_give(struct fs *fs, const struct held_write *write)
 {
@@ -200,6 +222,7 @@ static int memory_take(struct fs *fs, struct held_write *write, const char *data
 
 static void held_write_free(struct fs *fs, struct held_write *write)
 {
+	account_give(fs, write->uid, write->charged);
 	batch_deinit(&write->batch);
 	memory_give(fs, write);
 	free(write);
@@ -239,7 +262,9 @@ static int hold(struct messages *messages, fuse_req_t request, struct batch *bat
 	write->batch = *batch;
 	write->sent = sent;
 	*batch = (struct batch){0};
-	n = memory_take(fs, write, data, size);
+	n = charge(fs, write, request, size);
+	if (n == 0)
+		n = memory_take(fs, write, data, size);
 	if (n == 0)
 		n = sivc_send_start(endpoint_of(messages), (uint16_t)messages->from,
 			batch_messages(&write->batch) + sent, write->batch.count - sent, on_done,

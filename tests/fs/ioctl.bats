@@ -84,7 +84,7 @@ sender 3"
 
 @test "an ioctl that does not exist is ENOTTY" {
   start_domain 1
-  for file in acl inbox peers/2 self stats; do
+  for file in acl inbox inbox.from peers/2 self stats; do
     same "$(op 1/$file r ioctl=99)" "ioctl ENOTTY"
   done
 }

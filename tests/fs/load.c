@@ -198,6 +198,8 @@ static void change_mind(struct sivc_endpoint *ep)
 
 	if (refused >= 0 && random() % REFUSED_TICKS == 0) {
 		r = sivc_permit(ep, domid_of_sender(refused));
+		if (r == -ENOSPC) /* what it had sent before it was refused twice is not read yet */
+			return;
 		refused = -1;
 	} else if (refused < 0) {
 		refused = (int)(random() % senders);

@@ -228,14 +228,14 @@ waits_in_mount() {
   pair
   printf hello > 2/peers/1
   mkdir 1/endpoints/clipboard
-  same "$(limit ls 1)" $'acl\nendpoints\ninbox\npeers\nself\nstats'
+  same "$(limit ls 1)" $'acl\nendpoints\ninbox\ninbox.from\npeers\nself\nstats'
   like "$(limit ls -lR 1)" "peers"
-  like "$(limit ls -l 1/inbox)" "^-rw------- .* 5 "
+  like "$(limit ls -l 1/inbox)" "^-rw------- .* 0 "
   same "$(limit stat -c '%A %F' 1/acl)" "-rw------- regular file"
   same "$(limit stat -c %a 1/acl 1/peers/2 1/self 1/stats)" $'600\n600\n444\n444'
   same "$(limit find 1 | sort)" "$(printf '1%s\n' '' /acl /endpoints /endpoints/clipboard \
-    /endpoints/clipboard/acl /endpoints/clipboard/inbox /endpoints/clipboard/peers \
-    /endpoints/clipboard/stats /inbox /peers /peers/2 /self /stats)"
+    /endpoints/clipboard/acl /endpoints/clipboard/inbox /endpoints/clipboard/inbox.from /endpoints/clipboard/peers \
+    /endpoints/clipboard/stats /inbox /inbox.from /peers /peers/2 /self /stats)"
   limit du -s 1
   limit df 1
   limit stat -f 1
@@ -243,10 +243,10 @@ waits_in_mount() {
 
 @test "numbers of files stay the same from one stat to the next, and differ" {
   pair
-  first=$(limit stat -c %i 1/acl 1/inbox 1/peers 1/peers/2 1/self 1/stats)
+  first=$(limit stat -c %i 1/acl 1/inbox 1/inbox.from 1/peers 1/peers/2 1/self 1/stats)
   printf hello > 2/peers/1
-  same "$(limit stat -c %i 1/acl 1/inbox 1/peers 1/peers/2 1/self 1/stats)" "$first"
-  same "$(sort -u <<< "$first" | wc -l)" 6
+  same "$(limit stat -c %i 1/acl 1/inbox 1/inbox.from 1/peers 1/peers/2 1/self 1/stats)" "$first"
+  same "$(sort -u <<< "$first" | wc -l)" 7
 }
 
 @test "self says who this domain is" {
@@ -513,5 +513,5 @@ b'2'"
   seq 1000000001 1000001000 > 2/peers/1
   finish reader
   like "$output" '^read 11000 1000000001'
-  same "$(stat -c %o 1/inbox 1/peers/2 1/acl 1/stats 1/self | sort -u)" 131072
+  same "$(stat -c %o 1/inbox 1/inbox.from 1/peers/2 1/acl 1/stats 1/self | sort -u)" 131072
 }

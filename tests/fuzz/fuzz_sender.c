@@ -114,7 +114,7 @@ static void use(struct input *input)
 		break;
 	case 7:
 		for (int i = 0; i < 2; i++)
-			if (!waiters[i].list)
+			if (!waiters[i].handle)
 				wait_receive(victim->ep, i ? ATTACKER : SIVC_ANY, &waiters[i]);
 		break;
 	case 8:

@@ -5,7 +5,16 @@
  */
 #include "hostile.h"
 
+#include <limits.h>
+
 #include "permissions.h"
+
+/* Of a processor, for names that change all the time: a TURNS_MAX-th, and room for error. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define NAMES_PERCENT 30
+#else
+#define NAMES_PERCENT 10
+#endif
 
 /* A sender that has always something, one more message each time that one was taken. */
 static ssize_t take_one(struct scene *s)
@@ -155,6 +164,13 @@ static bool crumbs_and_who_never_waits(void)
 	return true;
 }
 
+/* The rules are put in force again, without the pause that there is before. */
+static bool names_have_changed(struct sivc_endpoint *ep)
+{
+	permissions_suspend(ep);
+	return permissions_resume(ep) == 0;
+}
+
 /* Rules that are put in force again, because somebody's name has changed, change nobody's turn. */
 static bool names_change_no_turns(void)
 {
@@ -174,7 +190,7 @@ static bool names_change_no_turns(void)
 		CHECK_IS(sivc_receive(s.victim.ep, SIVC_ANY, NULL, 0, &sender, SIVC_NOWAIT), 1);
 		friends += sender == FRIEND;
 		others += sender == ATTACKER;
-		CHECK_IS(permissions_resume(s.victim.ep), 0); /* as after a change of names */
+		CHECK(names_have_changed(s.victim.ep));
 	}
 	CHECK_IS(friends, 10);
 	CHECK_IS(others, 10);
@@ -266,6 +282,11 @@ static bool start(struct sends *sends, const struct iovec *message)
 
 	return sivc_send_start(sends->scene->victim.ep, FRIEND, message, 1, on_done, sends,
 		       &sending) == -EINPROGRESS;
+}
+
+static void count_call(void *data)
+{
+	++*(int *)data;
 }
 
 static bool idle_is_right(const struct sivc_endpoint *ep)
@@ -398,6 +419,280 @@ static bool refused_twice_while_in_doubt(void)
 	return true;
 }
 
+/* The log. */
+
+#define ROUNDS 100
+
+/* What it is allowed by comes, and it breaks the protocol, and it goes. */
+static bool come_breach_go(struct scene *s, const char *name, int come, int go)
+{
+	struct attacker x;
+
+	attacker_open(&x);
+	fake_name_set(name, come);
+	CHECK(names_have_changed(s->victim.ep));
+	CHECK(attacker_link(&x, VICTIM));
+	attacker_put(&x, 8, 77, "12345678", 8);
+	attacker_publish(&x);
+	CHECK_IS(receive(&s->victim, ATTACKER, NULL, 0), -EPROTO);
+	fake_name_set(name, go);
+	CHECK(names_have_changed(s->victim.ep));
+	fake_kill(x.hv);
+	return true;
+}
+
+static bool log_is_bounded(const char *rules, int come, int go)
+{
+	unsigned int before;
+	struct scene s;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, rules, strlen(rules), true), 0);
+	fake_name_set("mallory", go);
+	CHECK(names_have_changed(s.victim.ep));
+	before = s.victim.warnings;
+	for (int i = 0; i < ROUNDS; i++)
+		CHECK(come_breach_go(&s, "mallory", come, go));
+	printf("# %u lines\n", s.victim.warnings - before);
+	CHECK(s.victim.warnings - before <= IDLE_EVENTS_MAX + 2);
+	CHECK(s.victim.ep->counters.breaches == ROUNDS);
+	s.victim.sivc->reports.due -= REPORT_MS * NSEC_PER_MSEC; /* so much later */
+	before = s.victim.warnings;
+	for (int i = 0; i < ROUNDS; i++)
+		CHECK(come_breach_go(&s, "mallory", come, go));
+	printf("# then %u, and %u were left out\n", s.victim.warnings - before, s.victim.left_out);
+	CHECK(s.victim.warnings - before <= 2); /* one, and how many were left out */
+	CHECK(s.victim.left_out >= ROUNDS - IDLE_EVENTS_MAX);
+	scene_close(&s);
+	return true;
+}
+
+static bool log_of_one_allowed_by_name(void)
+{
+	return log_is_bounded("allow mallory\n", ATTACKER, -1);
+}
+
+static bool log_of_one_denied_by_name(void)
+{
+	return log_is_bounded("allow *\ndeny mallory\n", -1, ATTACKER);
+}
+
+static void no_grants(void *data, enum fake_call call, uint16_t domid)
+{
+	(void)data;
+	if (call == FAKE_SHARE && domid == VICTIM)
+		fake.fail_at = 1;
+}
+
+/* It comes and goes, and each time something of ours is lacking; it can see to that. */
+static bool log_of_what_is_lacking(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, true), 0);
+	fake.fail_error = -ENOSPC;
+	fake.before = no_grants;
+	for (int i = 0; i < ROUNDS; i++) {
+		fake_name_set("mallory", -1);
+		CHECK(names_have_changed(s.victim.ep));
+		CHECK(!sivc_permitted(s.victim.ep, ATTACKER));
+		fake_name_set("mallory", ATTACKER);
+		CHECK(names_have_changed(s.victim.ep));
+		CHECK(!sivc_permitted(s.victim.ep, ATTACKER));
+	}
+	printf("# %u lines\n", s.victim.warnings);
+	CHECK(s.victim.warnings > 0 && s.victim.warnings <= IDLE_EVENTS_MAX + 2);
+	/* Who has written a rule is told in any case. */
+	s.victim.warnings = 0;
+	for (int i = 0; i < 20; i++)
+		CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, true), -ENOSPC);
+	CHECK(s.victim.warnings >= 20);
+	scene_close(&s);
+	return true;
+}
+
+/* Who is remembered. */
+
+static bool domid_out_of_range(void)
+{
+	static const int none[] = {SIVC_DOMID_MAX + 1, UINT16_MAX, UINT16_MAX + 1, -2, INT_MIN};
+	struct sivc_waiter *waiter;
+	struct sivc_message got;
+	struct scene s;
+
+	scene_open(&s);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		CHECK_IS(sivc_receive(s.victim.ep, none[i], NULL, 0, NULL, 0), -EINVAL);
+		CHECK_IS(sivc_receive(s.victim.ep, none[i], NULL, 0, NULL, SIVC_NOWAIT), -EINVAL);
+		CHECK_IS(sivc_peek(s.victim.ep, none[i], &got), -EINVAL);
+		CHECK_IS(sivc_wait_receive(s.victim.ep, none[i], note, NULL, &waiter), -EINVAL);
+	}
+	CHECK_IS(sivc_receive(s.victim.ep, SIVC_DOMID_MAX, NULL, 0, NULL, SIVC_NOWAIT), -EAGAIN);
+	scene_close(&s);
+	return true;
+}
+
+/* So short that nobody looked meanwhile: it has not been refused, so it is not permitted anew. */
+static bool comes_back_at_once(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	fake_name_set("mallory", ATTACKER);
+	CHECK_IS(sivc_acl_write(s.victim.ep, "allow mallory\n", 14, true), 0);
+	CHECK(attacker_link(&s.x, VICTIM));
+	attacker_put(&s.x, 8, 77, "12345678", 8);
+	attacker_publish(&s.x);
+	CHECK_IS(receive(&s.victim, ATTACKER, NULL, 0), -EPROTO);
+	fake_name_set("mallory", -1);
+	sivc_dispatch(s.victim.sivc);
+	fake_name_set("mallory", ATTACKER);
+	house_live(&s.victim, 3 * NAMES_PAUSE_MS);
+	CHECK(!attacker_link(&s.x, VICTIM));
+	CHECK_IS(receive(&s.victim, ATTACKER, NULL, 0), -EPROTO);
+	CHECK_IS(sivc_permit(s.victim.ep, ATTACKER), 0);
+	CHECK(attacker_link(&s.x, VICTIM));
+	scene_close(&s);
+	return true;
+}
+
+#define PEERS 20000
+
+/* A local user opens one after the other, or sends to them. */
+static bool thousands_of_peers(void)
+{
+	struct sivc_waiter *waiter;
+	struct scene s;
+	int calls = 0;
+
+	scene_open(&s);
+	CHECK_IS(sivc_peer_open(s.victim.ep, 30000), 0); /* in use: open, */
+	CHECK_IS(sivc_wait_send(s.victim.ep, FRIEND, 1, count_call, &calls, &waiter), 0);
+	CHECK_IS(send_bytes(&s.victim, FRIEND, "x", 1), 0); /* linked, */
+	for (uint16_t domid = 100; domid < 100 + PEERS; domid++) {
+		if (domid % 2 == 0) {
+			CHECK_IS(sivc_peer_open(s.victim.ep, domid), 0);
+			sivc_peer_close(s.victim.ep, domid);
+		} else {
+			CHECK_IS(send_bytes(&s.victim, domid, "x", 1), -EACCES);
+		}
+		CHECK(HASH_COUNT(s.victim.ep->sender.outbounds) <= SENDER_IDLE_MAX + 2);
+		CHECK(idle_is_right(s.victim.ep));
+	}
+	CHECK(sender_find(s.victim.ep, 30000));
+	CHECK(sender_find(s.victim.ep, FRIEND));
+	house_run(&s.victim);
+	CHECK_IS(calls, 1);
+	CHECK_IS(receive(&s.friend, VICTIM, NULL, 0), 1);
+	CHECK(others_go_on(&s));
+	scene_close(&s);
+	return true;
+}
+
+/* As many as are open are kept; when they are closed, they are forgotten. */
+static bool thousands_are_open(void)
+{
+	struct scene s;
+
+	scene_open(&s);
+	for (uint16_t domid = 100; domid < 2100; domid++)
+		CHECK_IS(sivc_peer_open(s.victim.ep, domid), 0);
+	for (uint16_t domid = 100; domid < 2100; domid++)
+		CHECK(sender_find(s.victim.ep, domid));
+	for (uint16_t domid = 100; domid < 2100; domid++)
+		sivc_peer_close(s.victim.ep, domid);
+	CHECK(HASH_COUNT(s.victim.ep->sender.outbounds) <= SENDER_IDLE_MAX);
+	CHECK(idle_is_right(s.victim.ep));
+	scene_close(&s);
+	return true;
+}
+
+/* Somebody waits for each of them in turn, and gives up. */
+static bool thousands_are_waited_for(void)
+{
+	struct sivc_waiter *waiter;
+	struct scene s;
+
+	scene_open(&s);
+	for (uint16_t domid = 100; domid < 100 + PEERS; domid++) {
+		CHECK_IS(sivc_wait_receive(s.victim.ep, domid, note, NULL, &waiter), 0);
+		sivc_wait_cancel(waiter);
+		house_run(&s.victim);
+	}
+	CHECK(HASH_COUNT(s.victim.ep->receiver.inbounds) <= 100);
+	scene_close(&s);
+	return true;
+}
+
+/* Names. */
+
+/* Of domains that are not there: no rule is about them. */
+static void names_fill(int count)
+{
+	for (int i = 0; i < count; i++) {
+		snprintf(world.names[i].name, sizeof(world.names[i].name), "name-%d", i);
+		world.names[i].domid = (uint16_t)(1000 + i);
+	}
+	world.name_count = count;
+	fake_name_set("mallory", ATTACKER);
+}
+
+/* So that each run has some of what it is about. */
+static bool looks_fewer(unsigned long reads, uint64_t now, uint64_t end)
+{
+	return fake.calls[FAKE_NAMES] < reads && now < end;
+}
+
+/* One name flips as fast as it can.  Returns the part of a processor that the victim spends. */
+static unsigned int percent_for_names(int count, const char *rules)
+{
+	uint64_t start, used = 0, before, end;
+	unsigned long reads;
+	struct scene s;
+	int r;
+
+	scene_open(&s);
+	names_fill(count);
+	r = sivc_acl_write(s.victim.ep, rules, strlen(rules), true);
+	if (r < 0 && r != -ENOSPC) /* there are not so many grants */
+		abort();
+	house_live(&s.victim, 200); /* what the first look costs is not known before */
+	reads = fake.calls[FAKE_NAMES];
+	start = now_ms();
+	for (bool here = false;
+		(end = now_ms()) < start + 1000 || looks_fewer(reads + 2, end, start + 5000);
+		here = !here) {
+		/* As fake_name_set, without looking for the name among all. */
+		snprintf(world.names[count].name, sizeof(world.names[count].name), "%s",
+			here ? "mallory" : "nobody");
+		watches_fire(true, 0, NULL);
+		before = used_us();
+		house_live(&s.victim, 2);
+		used += used_us() - before;
+	}
+	printf("# %d names, %s: %llu us of %llu ms, %lu looks\n", count,
+		strstr(rules, "*") ? "all" : "one rule", (unsigned long long)used,
+		(unsigned long long)(end - start), fake.calls[FAKE_NAMES] - reads);
+	scene_close(&s);
+	return (unsigned int)(used / 10 / (end - start));
+}
+
+static bool thousands_of_names(void)
+{
+	CHECK(percent_for_names(2000, "allow mallory\n") <= NAMES_PERCENT);
+	CHECK(percent_for_names(8000, "allow mallory\n") <= NAMES_PERCENT);
+	return true;
+}
+
+static bool thousands_of_names_and_everybody(void)
+{
+	CHECK(percent_for_names(8000, "allow *\ndeny mallory\n") <= NAMES_PERCENT);
+	return true;
+}
+
 int main(void)
 {
 	holds("a ring that is polled has its turn, though another has always something",
@@ -418,5 +713,21 @@ int main(void)
 		senders_that_never_end);
 	holds("a message that went is known to have, though its sender was refused twice since",
 		refused_twice_while_in_doubt);
+	holds("a sender that is allowed by name, breaks the protocol and comes back does not fill "
+	      "the log",
+		log_of_one_allowed_by_name);
+	holds("nor does one that all are allowed but for its name", log_of_one_denied_by_name);
+	holds("nor does what is lacking each time that it comes", log_of_what_is_lacking);
+	holds("who is no domain's number is waited for by nobody", domid_out_of_range);
+	holds("a domain that broke the protocol and comes back at once is refused until it is "
+	      "allowed by hand",
+		comes_back_at_once);
+	holds("of thousands that are sent to, a few are remembered, and all that are in use",
+		thousands_of_peers);
+	holds("all that are open are remembered", thousands_are_open);
+	holds("of thousands that are waited for, a few are remembered", thousands_are_waited_for);
+	holds("a name that flips among thousands costs a small part of a processor",
+		thousands_of_names);
+	holds("also if all are allowed but for a name", thousands_of_names_and_everybody);
 	return done_testing();
 }
