@@ -43,6 +43,22 @@ static void sent(
 			out->domid, *(const uint64_t *)(const void *)((const char *)out + offset));
 }
 
+/* A line a peer, and one for all of them. */
+static void queued(FILE *f, const struct sivc_endpoint *ep)
+{
+	const struct inbound *in, *next;
+	uint64_t bytes, sum = 0;
+
+	describe(f, "queued_bytes", "gauge", "Bytes in memory that wait to be read.");
+	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
+		bytes = inbound_queued_memory(in);
+		sum += bytes;
+		fprintf(f, "sivc_queued_bytes{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", ep->name,
+			in->domid, bytes);
+	}
+	fprintf(f, "sivc_queued_bytes{endpoint=\"%s\"} %" PRIu64 "\n", ep->name, sum);
+}
+
 static unsigned int permitted(const struct sivc_endpoint *ep)
 {
 	const struct inbound *in, *next;
@@ -67,6 +83,7 @@ static void write_all(FILE *f, const struct sivc_endpoint *ep)
 		offsetof(struct outbound, counters.refused));
 	sent(f, ep, "full_sends_total", "Sends that found no room and waited, or got EAGAIN.",
 		offsetof(struct outbound, counters.full));
+	queued(f, ep);
 	total(f, ep, "permitted_peers", "gauge", "Domains that may send to us.", permitted(ep));
 	total(f, ep, "waiting_readers", "gauge", "Reads and polls that wait for a message.",
 		ep->receiver.waiting);
