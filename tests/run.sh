@@ -165,7 +165,7 @@ one() {
 
 test_packages=(bats busybox-static clang-format clang-tidy codespell dash mandoc mawk perl-base procps
   python3-minimal python3 shellcheck socat systemd util-linux)
-daily_packages=(zsh)
+daily_packages=(abigail-tools dpkg-dev file git lintian zsh)
 
 # build DIRECTORY OPTION...: with warnings as errors.
 build() {
