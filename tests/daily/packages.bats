@@ -17,7 +17,7 @@ library=$build/src/libsivc.so.0
 
 @test "every function of sivc.h is in libsivc.map, every name of the map is in the library, and has a version" {
   local name
-  grep -oP '^[a-z].*?\bK?\bsivc_[a-z_]+(?=\()' "$repo/include/sivc/sivc.h" | grep -oE 'sivc_[a-z_]+$' | sort -u > declared
+  grep -oE 'sivc_[a-z_]+\(' "$repo/include/sivc/sivc.h" | tr -d '(' | grep -v '_fn$' | sort -u > declared
   (($(wc -l < declared) >= 40))
   nm -D --defined-only "$library" | grep -oP ' T \K\S+' | sort > exported
   while read -r name; do
@@ -35,15 +35,15 @@ library=$build/src/libsivc.so.0
 @test "meson dist makes a tarball of every file, and packages built from it are clean to lintian" {
   [[ -e $repo/.git ]] || skip "this is no clone, so there is nothing to make a tarball of"
   local package
-  git config --global --add safe.directory "$repo"
+  export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$repo
   meson setup dist "$repo" -Dtests=false > log/meson
-  limit meson dist -C dist --no-tests --formats gztar >> log/meson
+  limit meson dist -C dist --no-tests --allow-dirty --formats gztar >> log/meson
   mkdir source debs
   tar xf dist/meson-dist/sivcfs-*.tar.gz --strip-components=1 -C source
   same "$(cd source && find . -type f | sort | sed 's|^\./||')" "$(git -C "$repo" ls-tree -r --name-only HEAD | sort)"
 
   DEBFULLNAME="The sivcfs authors" DEBEMAIL=sivcfs@debian.org timeout 300 source/examples/deb.sh debs
-  run timeout 200 lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs debs/*.deb
+  run timeout 200 lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs debs/*.deb
   echo "$output"
   same "$status" 0
 
@@ -62,7 +62,8 @@ library=$build/src/libsivc.so.0
   gcc -o answer "$repo/examples/answer.c" $(pkg-config --cflags --libs libsivc)
   gcc -o answer-static "$repo/examples/answer.c" -I root/usr/include "$lib/libsivc.a" \
     -lxengnttab -lxenevtchn -lxenstore -lxentoollog -lpthread
-  fails ldd answer-static | grep -q libsivc
+  ldd answer-static > libraries
+  fails grep libsivc libraries
 }
 
 @test "NEWS and the program say the same version" {
