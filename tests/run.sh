@@ -163,9 +163,9 @@ one() {
 
 # --- Steps ----------------------------------------------------------------------------------------
 
-test_packages=(bats busybox-static clang-format clang-tidy codespell dash mandoc mawk perl-base procps
-  python3-minimal python3 shellcheck socat systemd util-linux)
-daily_packages=(abigail-tools dpkg-dev file git lintian zsh)
+test_packages=(bats busybox-static clang-format clang-tidy codespell cpio dash git gpg gpg-agent mandoc mawk
+  perl-base procps pv python3-minimal python3 shellcheck socat systemd util-linux zstd)
+daily_packages=(abigail-tools dpkg-dev file lintian zsh)
 
 # build DIRECTORY OPTION...: with warnings as errors.
 build() {

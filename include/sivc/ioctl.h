@@ -54,6 +54,13 @@
  */
 #define SIVC_IOC_QUEUED _IOR(SIVC_IOC_MAGIC, 6, uint32_t)
 
+/*
+ * Cuts the stream that this handle writes: its reader gets all that was written, and then
+ * ECONNRESET.  A write after it is EPIPE.  On peers/N of an endpoint of streams.  EBADF: not open
+ * for writing.
+ */
+#define SIVC_IOC_CUT _IO(SIVC_IOC_MAGIC, 7)
+
 struct sivc_frame_header {
 	uint32_t length; /* bytes of message that follow, 1..max_msg, without padding */
 	uint32_t domain; /* written: the receiver; read: the sender */

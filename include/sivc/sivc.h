@@ -55,6 +55,8 @@ struct sivc_endpoint; /* to a domain what a port is to a host */
 struct sivc_waiter;   /* somebody who waits for a message, or for room */
 struct sivc_sending;  /* messages that wait for room */
 struct sivc_unread;   /* a message that is read in parts */
+struct sivc_reader;   /* a stream that is read */
+struct sivc_writer;   /* a stream that is written */
 
 #define SIVC_RING_DEFAULT    65536u /* bytes of ring a permitted sender */
 #define SIVC_RING_MIN        4096u
@@ -69,15 +71,15 @@ struct sivc_unread;   /* a message that is read in parts */
 #define SIVC_ANY             (-1) /* receive: from anybody */
 
 struct sivc_config {
-	const char *backend; /* "xen", "local", "auto" */
-	const char *dir;     /* local: the directory; NULL: its default */
-	int domid;           /* local: our domain id; -1 on xen */
-	const char *name;    /* local: our name, or NULL */
+	const char *backend;    /* "xen", "local", "auto" */
+	const char *dir;        /* local: the directory; NULL: its default */
+	int domid;              /* local: our domain id; -1 on xen */
+	const char *name;       /* local: our name, or NULL */
 	const char *mountpoint; /* where this process mounts a file system, or NULL; not in dir */
-	uint32_t ring;       /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
-	uint32_t max_msg;    /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
-	uint32_t spin;       /* microseconds, 1..SIVC_SPIN_MAX; 0: default; SIVC_SPIN_NONE;
-				see sivc_wait */
+	uint32_t ring;    /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
+	uint32_t max_msg; /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
+	uint32_t spin;    /* microseconds, 1..SIVC_SPIN_MAX; 0: default; SIVC_SPIN_NONE;
+			     see sivc_wait */
 	void (*log)(void *data, int priority, const char *message); /* LOG_* of syslog.h; or NULL */
 	void *log_data;
 };
@@ -270,6 +272,59 @@ int sivc_wait_receive(struct sivc_endpoint *endpoint, int from, sivc_receive_fn 
 int sivc_wait_send(struct sivc_endpoint *endpoint, uint16_t domid, size_t length, sivc_ready_fn *fn,
 	void *data, struct sivc_waiter **waiter);
 void sivc_wait_cancel(struct sivc_waiter *waiter); /* NULL is fine */
+
+/*
+ * Streams.  An endpoint of streams has all that an endpoint has, its own names (at most
+ * SIVC_STREAM_MAX characters), and streams in the place of messages: bytes with an end.  Only the
+ * functions below send and receive there, and sivc_peek and sivc_wait_receive, whose message is the
+ * stream that begins next: to be accepted, not consumed.
+ *
+ * A stream is cut if its writer says so, if its domain, process or permission ends before it did,
+ * or if its reader leaves.
+ */
+#define SIVC_STREAM_MAX 56 /* characters of the name of an endpoint of streams */
+
+int sivc_stream_open(
+	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint);
+
+/*
+ * Reading.  sivc_stream_accept: takes the stream that sivc_peek or a waiter has shown.
+ * sivc_stream_peek: its next bytes, in place, valid until the next call with this endpoint; with a
+ * length of 0, its end.  -EAGAIN: none now.  -ECONNRESET: it was cut; all that arrived was read.
+ * sivc_stream_consume: that many bytes were read; with 0, the end, or that it was cut.
+ * sivc_stream_wait: as sivc_wait_receive, for one waiter at a time (-EBUSY); r is also -ECONNRESET.
+ * sivc_stream_leave: frees the reader.  A stream that it has not read to the end is cut: its writer
+ * gets -EPIPE, and what follows is thrown away.
+ */
+int sivc_stream_accept(struct sivc_endpoint *endpoint, const struct sivc_message *message,
+	struct sivc_reader **reader);
+uint16_t sivc_stream_sender(const struct sivc_reader *reader);
+int sivc_stream_peek(struct sivc_reader *reader, struct sivc_message *message);
+void sivc_stream_consume(struct sivc_reader *reader, size_t bytes);
+int sivc_stream_wait(
+	struct sivc_reader *reader, sivc_receive_fn *fn, void *data, struct sivc_waiter **waiter);
+void sivc_stream_leave(struct sivc_reader *reader); /* NULL is fine */
+
+/*
+ * Writing.  sivc_stream_begin: -EACCES and the like at once, if nothing could be sent.  The stream
+ * itself begins with its first byte, or its end; those to one domain follow each other.
+ * sivc_stream_write: bytes that are in memory of the receiver now, 1..length.  -EAGAIN: no room, or
+ * another stream has its turn.  -EPIPE: nobody reads on, or the receiver has ended.  After an error
+ * but -EAGAIN, each later write fails with it.
+ * sivc_stream_writable: 0 if a write would send something now; else its error.
+ * sivc_stream_wait_room: fn is called when a write does not give -EAGAIN.
+ * sivc_stream_end: the end, or `cut`; goes out when there is room.  The writer is no more.
+ * sivc_stream_wait_read: fn is called when all that was sent to that domain before has been read,
+ * or never will be; sivc_writable says which.
+ */
+int sivc_stream_begin(struct sivc_endpoint *endpoint, uint16_t domid, struct sivc_writer **writer);
+ssize_t sivc_stream_write(struct sivc_writer *writer, const void *data, size_t length);
+int sivc_stream_writable(struct sivc_writer *writer);
+int sivc_stream_wait_room(
+	struct sivc_writer *writer, sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter);
+void sivc_stream_end(struct sivc_writer *writer, bool cut);
+int sivc_stream_wait_read(struct sivc_endpoint *endpoint, uint16_t domid, sivc_ready_fn *fn,
+	void *data, struct sivc_waiter **waiter);
 
 /*
  * Counters, in Prometheus' text format, for the caller to free(); returns the length.

@@ -82,7 +82,9 @@ struct sivc_page {
 
 	/* The traffic: a cache line of its own.  Written by R at any time, not under seq. */
 	uint32_t cons; /* R has read up to here.  Release; pairs with P's acquire */
-	uint32_t unused[15];
+	/* Of a stream that is not read on: the index of its FIRST frame, with bit 0 set; else 0. */
+	uint32_t broken;
+	uint32_t unused[14];
 
 	/* The ring's data pages: `ring_pages` grant references.  Written by R, under seq. */
 	uint32_t refs[SIVC_RING_PAGES_MAX];
@@ -139,6 +141,18 @@ struct sivc_frame {
 
 #define SIVC_FRAME_FIRST 1u
 #define SIVC_FRAME_LAST  2u
+#define SIVC_FRAME_CUT   4u /* in streams alone */
 #define SIVC_FRAME_ALIGN 8u
+
+/*
+ * Streams.  An endpoint whose name begins with this prefix is one of streams, which differ from
+ * messages in what a frame may be.  A stream is a message of any length.  It begins with a FIRST
+ * frame and ends with a LAST one, which may have no bytes, or is cut: by a CUT frame, which has no
+ * bytes, by the FIRST frame of the next one, or by the end of its ring or of P.
+ *
+ * P publishes a node for R before it begins a stream: that node goes when P ends, however it ends.
+ * If nobody reads on, R writes `broken`, signals, and drops what follows of that stream.
+ */
+#define SIVC_STREAM_PREFIX "stream@"
 
 #endif

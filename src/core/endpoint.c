@@ -2,6 +2,7 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <sivc/wire.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -11,11 +12,11 @@
 #include "receiver.h"
 #include "sender.h"
 
-static bool name_valid(const char *name)
+static bool name_valid(const char *name, size_t max)
 {
 	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
 
-	return n > 0 && n <= SIVC_ENDPOINT_MAX && name[n] == '\0';
+	return n > 0 && n <= max && name[n] == '\0';
 }
 
 static int serve(struct sivc_endpoint *ep, pid_t *holder)
@@ -57,18 +58,12 @@ int endpoint_resume(struct sivc_endpoint *ep)
 	return resume(ep, NULL);
 }
 
-int sivc_endpoint_open(
-	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint)
+static int open_new(struct sivc *sivc, const char *name, bool streams, pid_t *holder,
+	struct sivc_endpoint **endpoint)
 {
 	struct sivc_endpoint *ep;
 	int r;
 
-	if (!name_valid(name)) {
-		hv_log(sivc->hv, LOG_ERR,
-			"\"%s\" is no name for an endpoint: 1 to %d letters, digits, '-' or '_'",
-			name, SIVC_ENDPOINT_MAX);
-		return -EINVAL;
-	}
 	LIST_FOREACH (ep, &sivc->endpoints, link)
 		if (strcmp(ep->name, name) == 0)
 			return -EEXIST;
@@ -77,6 +72,7 @@ int sivc_endpoint_open(
 	if (!ep)
 		return -ENOMEM;
 	ep->sivc = sivc;
+	ep->streams = streams;
 	strcpy(ep->name, name); /* name_valid: it fits */
 	permissions_init(&ep->permissions);
 	receiver_init(&ep->receiver);
@@ -88,6 +84,35 @@ int sivc_endpoint_open(
 	}
 	*endpoint = ep;
 	return 0;
+}
+
+static int check_name(struct sivc *sivc, const char *name, size_t max)
+{
+	if (name_valid(name, max))
+		return 0;
+	hv_log(sivc->hv, LOG_ERR,
+		"\"%s\" is no name for an endpoint: 1 to %zu letters, digits, '-' or '_'", name,
+		max);
+	return -EINVAL;
+}
+
+int sivc_endpoint_open(
+	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint)
+{
+	int r = check_name(sivc, name, SIVC_ENDPOINT_MAX);
+
+	return r < 0 ? r : open_new(sivc, name, false, holder, endpoint);
+}
+
+int sivc_stream_open(
+	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint)
+{
+	char full[SIVC_ENDPOINT_MAX + 1] = SIVC_STREAM_PREFIX;
+	int r = check_name(sivc, name, SIVC_STREAM_MAX);
+
+	if (r < 0)
+		return r;
+	return open_new(sivc, strcat(full, name), true, holder, endpoint);
 }
 
 static void endpoint_free(struct loop_object *object)
@@ -110,7 +135,7 @@ void sivc_endpoint_close(struct sivc_endpoint *ep)
 
 const char *sivc_endpoint_name(const struct sivc_endpoint *ep)
 {
-	return ep->name;
+	return ep->name + (ep->streams ? strlen(SIVC_STREAM_PREFIX) : 0);
 }
 
 void sivc_wait_cancel(struct sivc_waiter *waiter)

@@ -15,11 +15,15 @@ struct outbound;
 struct sivc_waiter {
 	struct sivc_endpoint *ep;
 	struct waiters *list;
+	struct inbound *in;       /* to receive: from that domain; NULL: from any */
 	sivc_receive_fn *receive; /* NULL: it waits to send */
 	sivc_ready_fn *ready;
 	void *data;
-	uint16_t domid; /* to send: to which domain, */
-	size_t length;  /* and how long a message */
+	uint16_t domid;             /* to send: to whom, */
+	size_t length;              /* and how long a message; 0: */
+	struct sivc_writer *writer; /* the next bytes of this stream; NULL: */
+	uint32_t target;            /* until R has read up to here */
+	uint64_t ring_nonce;        /* of this ring */
 	TAILQ_ENTRY(sivc_waiter) link;
 };
 
@@ -60,7 +64,8 @@ struct permissions {
 
 struct sivc_endpoint {
 	struct sivc *sivc;
-	char name[SIVC_ENDPOINT_MAX + 1];
+	char name[SIVC_ENDPOINT_MAX + 1]; /* in the store: that of streams has a prefix */
+	bool streams;
 	LIST_ENTRY(sivc_endpoint) link;
 	struct permissions permissions;
 	struct receiver receiver;

@@ -26,6 +26,7 @@ int inbound_new(struct sivc_endpoint *ep, uint16_t domid, const struct channel_o
 	TAILQ_INIT(&in->taken);
 	TAILQ_INIT(&in->rings);
 	TAILQ_INIT(&in->waiters);
+	TAILQ_INIT(&in->incoming.waiters);
 	*result = in;
 	return 0;
 }
@@ -58,6 +59,7 @@ static void unread_append(struct sivc_unread *unread, const struct iovec *iov, i
 
 static void unread_free(struct inbound *in, struct sivc_unread *unread)
 {
+	in->unread_bytes -= unread_length(unread);
 	TAILQ_REMOVE(&in->unread, unread, link);
 	free(unread);
 }
@@ -125,6 +127,7 @@ static int assembly_add(struct inbound *in, const struct ring_frame *frame)
 		return r;
 	unread_append(assembly->message, frame->iov, frame->iovcnt);
 	if (frame->flags & SIVC_FRAME_LAST) {
+		in->unread_bytes += assembly->message->length;
 		TAILQ_INSERT_TAIL(&in->unread, assembly->message, link);
 		assembly->message = NULL;
 		assembly_drop(assembly);
@@ -308,9 +311,25 @@ static int open_channel(struct inbound *in)
 		return r;
 	}
 	ring_rx_init(&in->rx, in->owner.page, in->channel.ctl, in->channel.data, (uint32_t)size);
+	in->rx.streams = in->ep->streams;
 	permission.max_msg = max_msg(in);
 	page_permit(&in->owner, &permission);
 	return 0;
+}
+
+int inbound_publish(struct inbound *in)
+{
+	int r;
+
+	if (in->owner.page) /* and then a node */
+		return 0;
+	r = page_open(in);
+	if (r < 0)
+		return r;
+	r = publish(in);
+	if (r < 0)
+		page_close(in);
+	return r;
 }
 
 int inbound_permit(struct inbound *in)
@@ -358,9 +377,13 @@ void inbound_suspend(struct inbound *in)
 
 bool inbound_forgettable(const struct inbound *in)
 {
-	return in->domain == INBOUND_ENDED && in->permission == INBOUND_REFUSED &&
-	       !in->assembly.message && !has_unread(in) &&
-	       TAILQ_EMPTY(&in->taken) && TAILQ_EMPTY(&in->waiters);
+	bool gone = in->domain == INBOUND_ENDED ||
+		    (in->domain == INBOUND_UNKNOWN && !in->owner.page &&
+			    in->counters.messages == 0); /* it was only waited for */
+
+	return gone && in->permission == INBOUND_REFUSED && !in->assembly.message &&
+	       !has_unread(in) && TAILQ_EMPTY(&in->taken) && TAILQ_EMPTY(&in->waiters) &&
+	       !in->incoming.reader;
 }
 
 void inbound_free(struct inbound *in)
@@ -602,6 +625,7 @@ int inbound_take(
 	int r = 0;
 
 	if (unread) {
+		in->unread_bytes -= unread_length(unread);
 		TAILQ_REMOVE(&in->unread, unread, link);
 		TAILQ_INSERT_TAIL(&in->taken, unread, link);
 		unread->in = in;
@@ -621,6 +645,7 @@ void inbound_putback(struct sivc_unread *unread)
 
 	TAILQ_REMOVE(&in->taken, unread, link);
 	TAILQ_INSERT_HEAD(&in->unread, unread, link);
+	in->unread_bytes += unread_length(unread);
 	in->counters.messages--;
 	in->counters.bytes -= unread_length(unread);
 }
@@ -641,12 +666,9 @@ static uint64_t queued_in(const struct ring_rx *rx)
 
 uint64_t inbound_queued(struct inbound *in)
 {
-	const struct sivc_unread *unread;
 	const struct unread_ring *ring;
-	uint64_t bytes = 0;
+	uint64_t bytes = in->unread_bytes;
 
-	TAILQ_FOREACH (unread, &in->unread, link)
-		bytes += unread_length(unread);
 	TAILQ_FOREACH (ring, &in->rings, link)
 		bytes += queued_in(&ring->rx);
 	if (in->channel.data && ring_rx_look(&in->rx) == 0)
@@ -656,13 +678,10 @@ uint64_t inbound_queued(struct inbound *in)
 
 uint64_t inbound_queued_memory(const struct inbound *in)
 {
-	const struct sivc_unread *unread;
 	const struct unread_ring *ring;
 	struct ring_rx rx = in->rx;
-	uint64_t bytes = 0;
+	uint64_t bytes = in->unread_bytes;
 
-	TAILQ_FOREACH (unread, &in->unread, link)
-		bytes += unread_length(unread);
 	TAILQ_FOREACH (ring, &in->rings, link)
 		bytes += ring->rx.prod - ring->rx.cons;
 	if (in->channel.data && ring_rx_look(&rx) == 0)
@@ -682,6 +701,8 @@ bool inbound_flows(const struct inbound *in)
 {
 	const struct assembly *assembly = &in->assembly;
 
+	if (in->ep->streams)
+		return in->incoming.state == INCOMING_OPEN;
 	return assembly->message && assembly->abandoned == 0 &&
 	       assembly->message->length >= (uint64_t)assembly->turns * FLOW_LEAST;
 }
@@ -710,4 +731,64 @@ bool inbound_arm(struct inbound *in)
 		return false;
 	channel_unmask(&in->channel);
 	return true;
+}
+
+/* Streams: frames one by one. */
+
+int inbound_breach(struct inbound *in)
+{
+	breach(in);
+	return -EPROTO;
+}
+
+/* The next frame of the ring that P writes to. */
+static int front_of_channel(struct inbound *in, struct ring_frame *frame)
+{
+	struct ring_rx *rx = &in->rx;
+	int r = ring_rx_frame(rx, rx->cons, frame);
+
+	if (r != -EAGAIN)
+		return r;
+	if (rx->released != rx->cons)
+		release(in);
+	r = ring_rx_look(rx);
+	return r == 0 ? ring_rx_frame(rx, rx->cons, frame) : r;
+}
+
+int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame)
+{
+	struct unread_ring *ring = TAILQ_FIRST(&in->rings);
+	int r;
+
+	if (ring) {
+		*rx = &ring->rx;
+		r = ring_rx_frame(&ring->rx, ring->rx.cons, frame);
+		if (r == -EPROTO)
+			log_breach(in, "the rest of a ring that it had before is dropped");
+		return r;
+	}
+	*rx = in->channel.data ? &in->rx : NULL;
+	if (!*rx)
+		return in->permission == INBOUND_BREACHED ? -EPROTO : -EAGAIN;
+	r = front_of_channel(in, frame);
+	if (r == 0)
+		channel_progress(&in->channel);
+	return r == -EPROTO ? inbound_breach(in) : r;
+}
+
+void inbound_taken(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame)
+{
+	ring_rx_advance(rx, frame->next);
+	if (rx == &in->rx &&
+		(rx->cons == rx->prod || rx->cons - rx->released >= rx->size / RELEASE_PART))
+		release(in);
+}
+
+bool inbound_leave_ring(struct inbound *in)
+{
+	struct unread_ring *ring = TAILQ_FIRST(&in->rings);
+
+	if (ring)
+		ring_free(in, ring);
+	return ring != NULL;
 }

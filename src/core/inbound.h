@@ -51,6 +51,23 @@ struct assembly {
 	uint32_t wasted;             /* turns that went into those */
 };
 
+/* A stream, from its FIRST frame on. */
+struct incoming {
+	enum {
+		INCOMING_NONE,
+		INCOMING_OPEN,    /* a reader has it */
+		INCOMING_ENDED,   /* the same, and its last bytes were taken */
+		INCOMING_DROPPED, /* its reader has left: what follows is thrown away */
+	} state;
+	bool at_first;              /* its FIRST frame is the next one */
+	bool sender_gone;           /* the node that it publishes for us has gone */
+	uint32_t begin;             /* the index of its FIRST frame */
+	uint32_t offset;            /* bytes of the next frame that were taken */
+	uint64_t ring_nonce;        /* of the channel in which it began */
+	struct sivc_reader *reader; /* who has it */
+	struct waiters waiters;     /* of that one */
+};
+
 enum inbound_permission {
 	INBOUND_REFUSED,
 	INBOUND_PERMITTED, /* it has a channel */
@@ -79,9 +96,11 @@ struct inbound {
 	struct ring_frame frame; /* the one that was peeked, if it is in a ring */
 	struct assembly assembly;
 	struct unreads unread;
+	uint64_t unread_bytes;           /* of those that were not read */
 	struct unreads taken;            /* with readers */
 	TAILQ_HEAD(, unread_ring) rings; /* the oldest first */
 	struct unread_ring *next_ring;   /* with the channel: where what is in it will go */
+	struct incoming incoming;        /* incoming.c: the stream that is under way */
 
 	/* receiver.c: its turn. */
 	enum inbound_turn turn;
@@ -100,6 +119,9 @@ struct inbound {
 		uint64_t messages; /* that readers have taken */
 		uint64_t bytes;    /* of those */
 		uint64_t revoked;  /* rings */
+		uint64_t streams;  /* that readers have begun to read */
+		uint64_t ended;    /* of those */
+		uint64_t cut;      /* of those */
 	} counters;
 };
 
@@ -113,8 +135,17 @@ int inbound_permit(struct inbound *in);
 void inbound_refuse(struct inbound *in); /* what it has sent stays readable */
 /* The same, and its page goes, too. */
 void inbound_suspend(struct inbound *in);
-/* Its domain has ended, and left nothing for us. */
+/* Its domain has ended, or never was, and nothing of it is left. */
 bool inbound_forgettable(const struct inbound *in);
+
+/* What is in front of whatever ring is next, unless it is empty.  -EAGAIN, -EPROTO */
+int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame);
+void inbound_taken(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame);
+/* Done with the ring that was in front.  False: it is the channel's. */
+bool inbound_leave_ring(struct inbound *in);
+int inbound_breach(struct inbound *in); /* -EPROTO */
+/* For a stream of ours to that domain: it has a node of ours, which goes when we end. */
+int inbound_publish(struct inbound *in);
 
 /* The next message, in place.  -EAGAIN, -EPROTO: none. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
@@ -125,7 +156,7 @@ int inbound_take(
 void inbound_putback(struct sivc_unread *unread);
 /* Bytes of the whole messages that wait.  Looks at each of them. */
 uint64_t inbound_queued(struct inbound *in);
-/* Bytes of memory that wait, frames' headers included.  Looks at none. */
+/* Bytes that wait, with the headers and padding of those in rings.  Looks at no message. */
 uint64_t inbound_queued_memory(const struct inbound *in);
 
 /* Nothing new since the last look.  A breach is something. */

@@ -25,7 +25,7 @@ static struct sivc *sivc_of(const struct outbound *out)
 
 /* The state. */
 
-static void run_line(struct outbound *out)
+void outbound_run_line(struct outbound *out)
 {
 	loop_defer(&sivc_of(out)->loop, &out->line.run, out->line.run.fn);
 }
@@ -43,7 +43,7 @@ static void set_state(struct outbound *out, enum outbound_state state, int error
 	out->state = state;
 	out->error = error;
 	if (out->line.waiting && state != OUTBOUND_UNSETTLED)
-		run_line(out);
+		outbound_run_line(out);
 }
 
 static bool older_than_backoff(const struct outbound *out)
@@ -92,6 +92,11 @@ static int breach(struct outbound *out, enum outbound_state state)
 	return -EPROTO;
 }
 
+int outbound_breach(struct outbound *out)
+{
+	return breach(out, OUTBOUND_BREACHED);
+}
+
 /* Maps the ring that the page describes.  Whatever is wrong with it is R's fault: -EPROTO. */
 static int link_ring(struct outbound *out)
 {
@@ -132,7 +137,7 @@ static void follow_permission(struct outbound *out)
 
 static void on_settle(struct loop_timer *timer)
 {
-	run_line(container_of(timer, struct outbound, settle));
+	outbound_run_line(container_of(timer, struct outbound, settle));
 }
 
 /* What the page said when it was read (page_read: r) is followed. */
@@ -234,7 +239,7 @@ static void on_watch(void *data)
 	struct outbound *out = data;
 
 	out->stale = true;
-	run_line(out);
+	outbound_run_line(out);
 }
 
 static int watch_start(struct outbound *out)
@@ -555,7 +560,8 @@ bool outbound_look(struct outbound *out, uint32_t need)
 	uint32_t room;
 
 	return out->state != OUTBOUND_LINKED || ring_tx_room(&out->tx, need, &room) < 0 ||
-	       room >= need || !page_unchanged(out->page, out->view) || receiver_ended(out);
+	       (need > 0 && room >= need) || !page_unchanged(out->page, out->view) ||
+	       receiver_ended(out);
 }
 
 bool outbound_arm(struct outbound *out, uint32_t need)
@@ -567,7 +573,7 @@ bool outbound_arm(struct outbound *out, uint32_t need)
 		return true; /* restore.c goes on, or on_settle */
 	if (out->state != OUTBOUND_LINKED)
 		return false; /* let them fail */
-	r = ring_tx_sleep(&out->tx, need, &sleep);
+	r = need > 0 ? ring_tx_sleep(&out->tx, need, &sleep) : 0;
 	/* R may have revoked the ring before it could see that we sleep. */
 	if (!page_unchanged(out->page, out->view) || receiver_ended(out))
 		return false;
@@ -595,6 +601,8 @@ int outbound_new(struct sivc_endpoint *ep, uint16_t domid, void (*run)(struct lo
 	out->stale = true;
 	out->line.run.fn = run;
 	TAILQ_INIT(&out->line.sendings);
+	TAILQ_INIT(&out->line.writers);
+	TAILQ_INIT(&out->line.others);
 	TAILQ_INIT(&out->line.waiters);
 	channel_init(&out->channel, &ep->sivc->hv, &ep->sivc->loop, ops);
 	r = watch_start(out);
@@ -627,6 +635,6 @@ int outbound_resume(struct outbound *out)
 	int r = out->watch ? 0 : watch_start(out);
 
 	out->stale = true;
-	run_line(out);
+	outbound_run_line(out);
 	return r;
 }

@@ -61,11 +61,27 @@ struct sivc_sending {
 	TAILQ_ENTRY(sivc_sending) link;
 };
 
+/* A stream to one domain: outgoing.c. */
+struct sivc_writer {
+	struct outbound *out; /* NULL: its endpoint is closed */
+	bool in_line;         /* until its end is sent, or it is dead */
+	bool begun;           /* its FIRST frame is in a ring */
+	int error;            /* what each write fails with; 0 */
+	uint32_t begin;       /* the index of that frame, */
+	uint64_t ring_nonce;  /* in this ring */
+	enum { WRITER_OPEN, WRITER_ENDS, WRITER_CUTS } end; /* what is to be sent yet */
+	TAILQ_ENTRY(sivc_writer) link;
+};
+
 /* sender.c: what waits. */
+TAILQ_HEAD(writers, sivc_writer);
+
 struct line {
+	struct writers writers; /* the first one has its turn */
+	struct writers others;  /* have nothing to send yet, or are dead */
 	TAILQ_HEAD(, sivc_sending) sendings;
-	struct waiters waiters; /* for room, after those */
-	bool waiting;           /* not empty: counted in the sender */
+	struct waiters waiters; /* after those: for room, or until all was read */
+	bool waiting;           /* there are some: counted in the sender */
 	struct loop_task run;
 };
 
@@ -102,8 +118,11 @@ struct outbound {
 	struct outbound_counters {
 		uint64_t messages;
 		uint64_t bytes;
-		uint64_t refused; /* EACCES */
-		uint64_t full;    /* no room at once */
+		uint64_t refused; /* sends that failed with EACCES */
+		uint64_t full;    /* sends that found no room at once */
+		uint64_t streams; /* begun */
+		uint64_t ended;   /* of those: whole */
+		uint64_t cut;     /* of those */
 	} counters;
 };
 
@@ -130,7 +149,13 @@ int outbound_send(struct outbound *out, struct sivc_sending *sending);
 /* Waits no longer: `sent` is what went. */
 void outbound_settle(struct outbound *out, struct sivc_sending *sending);
 
-/* Did R make `need` bytes of room, or change its page? */
+/* From the loop, what the line waits for is looked at again. */
+void outbound_run_line(struct outbound *out);
+/* R has done what it must not: -EPROTO, or a wait. */
+int outbound_breach(struct outbound *out);
+
+/* R has done something since: made `need` bytes of room (0: nobody needs any), or changed its page.
+ */
 bool outbound_look(struct outbound *out, uint32_t need);
 /* Asks for a signal at `need` bytes of room.  False: R did one of these. */
 bool outbound_arm(struct outbound *out, uint32_t need);

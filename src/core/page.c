@@ -57,6 +57,7 @@ void page_permit(struct page_owner *owner, const struct page_permission *permiss
 		shared_store(&page->refs[i], permission->refs[i]);
 	/* A new ring starts at 0. */
 	shared_store(&page->cons, 0);
+	shared_store(&page->broken, 0);
 	shared_store(&page->data_event, 0);
 	shared_store(&page->verdict, SIVC_VERDICT_PERMITTED);
 	change_end(owner);
@@ -163,6 +164,16 @@ bool page_ring_finished(const struct sivc_ctl *ctl, uint32_t *final)
 		return false;
 	*final = shared_load(&ctl->final);
 	return true;
+}
+
+void page_stream_broken(struct page_owner *owner, uint32_t broken)
+{
+	shared_store(&owner->page->broken, broken);
+}
+
+bool page_stream_is_broken(const struct sivc_page *page, uint32_t begin)
+{
+	return shared_load(&page->broken) == (begin | 1);
 }
 
 uint64_t nonce_draw(void)

@@ -42,6 +42,10 @@ void page_finish_ring(struct sivc_ctl *ctl, uint32_t final);
 /* For the peer.  False: the ring is in force, or its owner was killed. */
 bool page_ring_finished(const struct sivc_ctl *ctl, uint32_t *final);
 
+/* Of streams, and not under seq: sivc/wire.h, `broken`. */
+void page_stream_broken(struct page_owner *owner, uint32_t broken);
+bool page_stream_is_broken(const struct sivc_page *page, uint32_t begin);
+
 /* From the kernel's generator; never 0. */
 uint64_t nonce_draw(void);
 

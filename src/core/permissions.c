@@ -494,7 +494,8 @@ bool sivc_permitted(const struct sivc_endpoint *ep, uint16_t domid)
 		return in->permission != INBOUND_REFUSED;
 	/* Never seen: under `allow *` it would be. */
 	names = acl_names(acl) ? name_cache_read(ep->sivc) : 0;
-	return names >= 0 && acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
+	return acl->everybody && names >= 0 &&
+	       acl_allows(acl, domid, ep->sivc->names.names, (size_t)names);
 }
 
 int sivc_peer_open(struct sivc_endpoint *ep, uint16_t domid)

@@ -10,6 +10,7 @@
 
 #include "container_of.h"
 #include "inbound.h"
+#include "incoming.h"
 #include "report.h"
 #include "tuning.h"
 
@@ -158,6 +159,9 @@ void receiver_forget(struct inbound *in)
 	struct receiver *receiver = &in->ep->receiver;
 
 	waiters_drop(&in->waiters);
+	waiters_drop(&in->incoming.waiters);
+	if (in->incoming.reader)
+		incoming_leave(in);
 	turn_set(in, INBOUND_IDLE);
 	receiver->asleep -= in->asleep;
 	HASH_DELETE(hh, receiver->inbounds, in);
@@ -198,6 +202,26 @@ static void serve_later(struct sivc_endpoint *ep, int r)
 		loop_defer(&ep->sivc->loop, &ep->receiver.serve, on_serve);
 }
 
+/* For whom there is to be something. */
+enum audience {
+	FOR_CALLER,  /* who takes a message, or a stream that begins */
+	FOR_WAITERS, /* all of them */
+	FOR_OWN,     /* those who wait for one domain */
+};
+
+/* A stream that has a reader is for nobody else. */
+static bool wanted(const struct inbound *in, enum audience audience)
+{
+	if (in->incoming.reader)
+		return audience != FOR_CALLER && !TAILQ_EMPTY(&in->incoming.waiters);
+	return audience != FOR_OWN || !TAILQ_EMPTY(&in->waiters);
+}
+
+static int look(struct inbound *in, struct sivc_message *message)
+{
+	return in->ep->streams ? incoming_peek(in, message) : inbound_peek(in, message);
+}
+
 /* It has no message now.  Does it keep a place in the queue, behind the others? */
 static bool goes_to_the_end(struct inbound *in, int r)
 {
@@ -215,23 +239,23 @@ static bool goes_to_the_end(struct inbound *in, int r)
 }
 
 /*
- * The first one that has something (`own`: of those that somebody waits for); those before it that
- * have nothing are put aside.  0: *message is its; -EPROTO: it broke the protocol, and some wait
- * for it; -EAGAIN, -ENOMEM: nobody has anything, or it cannot be put together now.
+ * The first one that has something for them; those before it that have nothing are put aside.
+ * 0: *message is its; -ECONNRESET: its stream was cut; -EPROTO: it broke the protocol, and some
+ * wait for it; -EAGAIN, -ENOMEM: nobody has anything, or it cannot be put together now.
  */
-static int next_turn(
-	struct sivc_endpoint *ep, bool own, struct inbound **result, struct sivc_message *message)
+static int next_turn(struct sivc_endpoint *ep, enum audience audience, struct inbound **result,
+	struct sivc_message *message)
 {
 	struct inbound *in, *next, *poor = NULL; /* no memory for the message of the first such */
 	int r, turns = 0;
 
 	for (in = TAILQ_FIRST(&ep->receiver.ready); in && in != poor; in = next) {
 		next = TAILQ_NEXT(in, link);
-		if (own && TAILQ_EMPTY(&in->waiters))
+		if (!wanted(in, audience))
 			continue;
-		r = inbound_peek(in, message);
+		r = look(in, message);
 		*result = in;
-		if (r == 0 || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
+		if (r == 0 || r == -ECONNRESET || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
 			return r;
 		if (r == -ENOMEM && !poor)
 			poor = in;
@@ -256,7 +280,7 @@ static int next_message(struct sivc_endpoint *ep, struct sivc_message *message)
 
 	if (ep->receiver.taken >= TURNS_MAX)
 		look_for_others(ep);
-	while ((r = next_turn(ep, false, &in, message)) == -EPROTO && in != first) {
+	while ((r = next_turn(ep, FOR_CALLER, &in, message)) == -EPROTO && in != first) {
 		serve_later(ep, r); /* that is for those who wait for it */
 		look_for_others(ep);
 		first = first ? first : in;
@@ -273,7 +297,7 @@ static bool domid_valid(int from)
 static int peek_one(struct sivc_endpoint *ep, uint16_t domid, struct sivc_message *message)
 {
 	struct inbound *in = receiver_find(ep, domid);
-	int r = in ? inbound_peek(in, message) : -EAGAIN;
+	int r = in && wanted(in, FOR_CALLER) ? look(in, message) : -EAGAIN;
 
 	if (r == -EPROTO)
 		make_ready(in); /* those who wait for it are told */
@@ -402,7 +426,8 @@ static void waiters_drop(struct waiters *list)
 /* The domain's own come first, as with a connected UDP socket. */
 static void give(struct inbound *in, int r, const struct sivc_message *message)
 {
-	struct sivc_waiter *waiter = TAILQ_FIRST(&in->waiters);
+	struct sivc_waiter *waiter =
+		TAILQ_FIRST(in->incoming.reader ? &in->incoming.waiters : &in->waiters);
 
 	if (!waiter)
 		waiter = TAILQ_FIRST(&in->ep->receiver.waiters);
@@ -422,8 +447,9 @@ static void serve(struct sivc_endpoint *ep)
 	for (int turns = 0; receiver->waiting > 0 && turns < TURNS_MAX; turns++) {
 		if (receiver->taken >= TURNS_MAX)
 			look_for_others(ep);
-		r = next_turn(ep, TAILQ_EMPTY(&receiver->waiters), &in, &message);
-		if (r != 0 && r != -EPROTO)
+		r = next_turn(
+			ep, TAILQ_EMPTY(&receiver->waiters) ? FOR_OWN : FOR_WAITERS, &in, &message);
+		if (r == -EAGAIN || r == -ENOMEM)
 			return;
 		give(in, r, &message);
 		if (ep->closed)
@@ -462,55 +488,154 @@ static int listen_for_events(struct sivc_endpoint *ep)
 		&receiver->handle);
 }
 
+static int wait_add(struct sivc_endpoint *ep, struct inbound *in, struct waiters *list,
+	sivc_receive_fn *fn, void *data, struct sivc_waiter **result)
+{
+	struct sivc_waiter *waiter;
+	int r = listen_for_events(ep);
+
+	if (r < 0)
+		return r;
+	waiter = malloc(sizeof(*waiter));
+	if (!waiter)
+		return -ENOMEM;
+	*waiter =
+		(struct sivc_waiter){.ep = ep, .list = list, .in = in, .receive = fn, .data = data};
+	TAILQ_INSERT_TAIL(list, waiter, link);
+	ep->receiver.waiting++;
+	*result = waiter;
+	return 0;
+}
+
+/* What is there already, and who was not asked to signal yet, is found by serving. */
 int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, void *data,
 	struct sivc_waiter **result)
 {
 	struct receiver *receiver = &ep->receiver;
-	struct sivc_waiter *waiter;
 	struct inbound *in = NULL;
 	int r = 0;
 
 	if (from != SIVC_ANY)
 		r = domid_valid(from) ? get(ep, (uint16_t)from, &in) : -EINVAL;
 	if (r == 0)
-		r = listen_for_events(ep);
+		r = wait_add(ep, in, in ? &in->waiters : &receiver->waiters, fn, data, result);
 	if (r < 0)
 		return r;
-	waiter = malloc(sizeof(*waiter));
-	if (!waiter)
-		return -ENOMEM;
-	*waiter = (struct sivc_waiter){.ep = ep,
-		.list = in ? &in->waiters : &receiver->waiters,
-		.receive = fn,
-		.data = data};
-	TAILQ_INSERT_TAIL(waiter->list, waiter, link);
-	receiver->waiting++;
-	/* What is there already, and who was not asked to signal yet, is found by serving. */
 	if (in)
 		make_ready(in);
 	else if (!TAILQ_EMPTY(&receiver->ready))
 		loop_defer(&ep->sivc->loop, &receiver->serve, on_serve);
-	*result = waiter;
 	return 0;
-}
-
-/* One of whom nothing is known but that somebody has waited for it. */
-static bool is_nobody(const struct inbound *in)
-{
-	return !in->owner.page && in->counters.messages == 0 && inbound_forgettable(in);
 }
 
 void receiver_wait_cancel(struct sivc_waiter *waiter)
 {
-	struct waiters *list = waiter->list;
-	struct inbound *in = list == &waiter->ep->receiver.waiters
-				     ? NULL
-				     : container_of(list, struct inbound, waiters);
+	struct inbound *in = waiter->in;
 
 	waiter_remove(waiter);
 	free(waiter);
-	if (in && is_nobody(in))
+	if (in && inbound_forgettable(in))
 		receiver_forget(in);
+}
+
+/* Streams. */
+
+int receiver_publish(struct sivc_endpoint *ep, uint16_t domid)
+{
+	struct inbound *in;
+	int r = get(ep, domid, &in);
+
+	return r < 0 ? r : inbound_publish(in);
+}
+
+int sivc_stream_accept(
+	struct sivc_endpoint *ep, const struct sivc_message *message, struct sivc_reader **reader)
+{
+	struct inbound *in = receiver_find(ep, message->sender);
+
+	return in && !in->incoming.reader ? incoming_accept(in, reader) : -EAGAIN;
+}
+
+uint16_t sivc_stream_sender(const struct sivc_reader *reader)
+{
+	return reader->sender;
+}
+
+int sivc_stream_peek(struct sivc_reader *reader, struct sivc_message *message)
+{
+	*message = (struct sivc_message){.sender = reader->sender};
+	return reader->in ? incoming_peek(reader->in, message) : reader->over;
+}
+
+void sivc_stream_consume(struct sivc_reader *reader, size_t bytes)
+{
+	struct sivc_message message;
+	struct inbound *in = reader->in;
+
+	if (!in)
+		return;
+	incoming_taken(in, bytes, bytes > 0 ? 0 : incoming_peek(in, &message));
+	make_ready(in); /* for what comes next */
+}
+
+/* The sender's node tells of its end, which a kernel does not tell of in each case. */
+static void on_sender_node(void *data)
+{
+	struct sivc_reader *reader = data;
+	struct inbound *in = reader->in;
+	char node[SIVC_NODE_MAX] = "";
+	int r = hv_node_read(in->ep->sivc->hv, in->domid, in->ep->name, node, sizeof(node));
+
+	if (r < 0 && r != -ENOENT && r != -EMSGSIZE)
+		return; /* the store's failure, not the sender's end */
+	if (reader->node[0] == '\0' && r == 0)
+		memcpy(reader->node, node, sizeof(node));
+	if (r == 0 && strcmp(node, reader->node) == 0)
+		return;
+	in->incoming.sender_gone = true;
+	make_ready(in);
+}
+
+static int watch_sender(struct sivc_reader *reader)
+{
+	struct inbound *in = reader->in;
+
+	if (reader->watch)
+		return 0;
+	return hv_watch_node(
+		in->ep->sivc->hv, in->domid, in->ep->name, on_sender_node, reader, &reader->watch);
+}
+
+int sivc_stream_wait(
+	struct sivc_reader *reader, sivc_receive_fn *fn, void *data, struct sivc_waiter **waiter)
+{
+	struct inbound *in = reader->in;
+	int r;
+
+	if (!in)
+		return -ESHUTDOWN;
+	if (!TAILQ_EMPTY(&in->incoming.waiters))
+		return -EBUSY;
+	r = watch_sender(reader);
+	if (r == 0)
+		r = wait_add(in->ep, in, &in->incoming.waiters, fn, data, waiter);
+	if (r == 0)
+		make_ready(in);
+	return r;
+}
+
+void sivc_stream_leave(struct sivc_reader *reader)
+{
+	struct inbound *in = reader ? reader->in : NULL;
+	struct sivc_message message;
+
+	if (in) {
+		waiters_drop(&in->incoming.waiters);
+		incoming_leave(in);
+		incoming_peek(in, &message); /* throws away what is there of it */
+		make_ready(in);              /* the next stream is for others */
+	}
+	free(reader);
 }
 
 /* Life. */
@@ -535,6 +660,7 @@ void receiver_suspend(struct sivc_endpoint *ep)
 
 	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
 		inbound_suspend(in);
+		incoming_suspend(in);
 		make_ready(in);
 	}
 	close_events(ep);

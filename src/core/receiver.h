@@ -27,6 +27,8 @@ int receiver_peek(struct sivc_endpoint *ep, int from, struct sivc_message *messa
 void receiver_wait_cancel(struct sivc_waiter *waiter);
 
 struct inbound *receiver_find(const struct sivc_endpoint *ep, uint16_t domid);
+/* For a stream of ours to that domain: see inbound_publish. */
+int receiver_publish(struct sivc_endpoint *ep, uint16_t domid);
 /* -ENOSPC: what it takes to permit this domain is lacking; the log says what, each time if a local
  * user has `asked`. */
 int receiver_permit(struct sivc_endpoint *ep, uint16_t domid, bool asked);

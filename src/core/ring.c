@@ -16,6 +16,7 @@
 #include "shared.h"
 
 #define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
+#define MARKS      (SIVC_FRAME_LAST | SIVC_FRAME_CUT)
 
 /* A sender whose message is shorter than the first part of the ring is woken when the second, but
  * not more than WAKE_MOST, is free: once for many messages. */
@@ -140,6 +141,7 @@ void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy)
 	*copy = (struct ring_rx){
 		.data = memory,
 		.size = rx->size,
+		.streams = rx->streams,
 		.cons = rx->cons,
 		.prod = rx->prod,
 	};
@@ -156,6 +158,16 @@ int ring_rx_look(struct ring_rx *rx)
 	return 0;
 }
 
+/* A mark ends a stream; all else has bytes. */
+static bool flags_valid(const struct ring_rx *rx, uint32_t length, uint32_t flags)
+{
+	if (!rx->streams)
+		return length > 0 && (flags & ~RING_FLAGS) == 0;
+	if ((flags & ~(RING_FLAGS | SIVC_FRAME_CUT)) != 0)
+		return false;
+	return length > 0 ? !(flags & SIVC_FRAME_CUT) : (flags & MARKS) != 0;
+}
+
 int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *frame)
 {
 	const struct sivc_frame *header = (const void *)(rx->data + (at & (rx->size - 1)));
@@ -170,7 +182,7 @@ int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *fram
 	length = shared_load(&header->length);
 	flags = shared_load(&header->flags);
 	/* left <= size < 2^31: once length was compared, no sum overflows. */
-	if (length == 0 || length > left || ring_span(length) > left || (flags & ~RING_FLAGS) != 0)
+	if (length > left || ring_span(length) > left || !flags_valid(rx, length, flags))
 		return -EPROTO;
 
 	start = (at + (uint32_t)sizeof(*header)) & (rx->size - 1);
@@ -180,7 +192,7 @@ int ring_rx_frame(const struct ring_rx *rx, uint32_t at, struct ring_frame *fram
 	frame->next = at + ring_span(length);
 	frame->iov[0] = (struct iovec){(void *)(uintptr_t)(rx->data + start), first};
 	frame->iov[1] = (struct iovec){(void *)(uintptr_t)rx->data, length - first};
-	frame->iovcnt = first < length ? 2 : 1;
+	frame->iovcnt = (length > 0) + (first < length);
 	return 0;
 }
 

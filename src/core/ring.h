@@ -61,6 +61,7 @@ struct ring_rx {
 	struct sivc_page *page;     /* we write */
 	/* Ours alone. */
 	uint32_t size;     /* bytes, a power of two; fixed */
+	bool streams;      /* frames may be marks: without bytes, LAST or CUT */
 	uint32_t cons;     /* where the next frame is */
 	uint32_t released; /* what the sender was told */
 	uint32_t prod;     /* the sender's, as last checked */
@@ -68,14 +69,14 @@ struct ring_rx {
 
 struct ring_frame {
 	uint32_t length; /* checked: the bytes lie in the ring, before prod */
-	uint32_t flags;  /* checked: FIRST and LAST only */
+	uint32_t flags;  /* checked: FIRST and LAST only, and CUT in streams */
 	uint32_t next;   /* the index behind it */
-	int iovcnt;      /* 1, or 2 if the bytes wrap */
+	int iovcnt;      /* 1, or 2 if the bytes wrap; 0 of a mark */
 	struct iovec iov[2];
 };
 
 void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_ctl *ctl,
-	const void *data, uint32_t size);
+	const void *data, uint32_t size); /* .streams is the caller's to set */
 /* Copies what the last look saw and was not read into memory[size], where *copy reads on. */
 void ring_rx_copy(const struct ring_rx *rx, void *memory, struct ring_rx *copy);
 /* Reads the sender's index.  -EPROTO */

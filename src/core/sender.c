@@ -7,34 +7,52 @@
 #include <sys/epoll.h>
 
 #include "container_of.h"
-#include "outbound.h"
+#include "outgoing.h"
+#include "receiver.h"
 #include "tuning.h"
 
 static void on_run(struct loop_task *task);
 
 /* Those who wait. */
 
-/* How much room changes anything: those who poll have none before those who stand in line. */
+/* All that was sent has been read when so much is free.  0: it is not room that it waits for. */
+static uint32_t need_of(const struct outbound *out, const struct sivc_waiter *w)
+{
+	if (w->length > 0)
+		return outbound_need(out, w->length, 0);
+	if (w->writer)
+		return w->writer == TAILQ_FIRST(&out->line.writers) ? outgoing_need(out) : 0;
+	return out->tx.size - (out->tx.prod - w->target);
+}
+
+/* How much room changes anything: those who poll have none before those who stand in line.  0: none
+ * does. */
 static uint32_t least_need(const struct outbound *out)
 {
 	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
+	const struct sivc_writer *writer = TAILQ_FIRST(&out->line.writers);
 	const struct sivc_waiter *w;
-	uint32_t need = out->tx.size, n;
+	uint32_t need = 0, n;
 
 	if (s && s->sent == s->count) /* the last of it is in doubt */
 		return need;
 	if (s)
 		return outbound_need(out, s->messages[s->sent].iov_len, s->offset);
+	if (writer && writer->end != WRITER_OPEN)
+		need = outgoing_need(out);
 	TAILQ_FOREACH (w, &out->line.waiters, link) {
-		n = outbound_need(out, w->length, 0);
-		need = n < need ? n : need;
+		n = need_of(out, w);
+		need = n > 0 && (need == 0 || n < need) ? n : need;
 	}
 	return need;
 }
 
 static void count_waiting(struct outbound *out)
 {
-	bool waiting = !TAILQ_EMPTY(&out->line.sendings) || !TAILQ_EMPTY(&out->line.waiters);
+	const struct sivc_writer *writer = TAILQ_FIRST(&out->line.writers);
+	bool ends = writer && writer->end != WRITER_OPEN;
+	bool waiting =
+		!TAILQ_EMPTY(&out->line.sendings) || !TAILQ_EMPTY(&out->line.waiters) || ends;
 
 	out->ep->sender.waiting += (unsigned int)waiting - (unsigned int)out->line.waiting;
 	out->line.waiting = waiting;
@@ -42,16 +60,25 @@ static void count_waiting(struct outbound *out)
 		spin_forget(&out->ep->sivc->spin, &out->channel);
 }
 
+/* Also for the news that the reader of a stream has left, of which R signals once. */
+static bool arm(struct outbound *out)
+{
+	bool armed = outbound_arm(out, least_need(out));
+
+	return armed && !(out->state == OUTBOUND_LINKED && outgoing_broken(out));
+}
+
 /* Polls for room, if that is worth it, or asks for a signal.  False: there is some now. */
 static bool put_aside(struct outbound *out)
 {
 	struct spin *spin = &out->ep->sivc->spin;
 	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
-	bool begun = s && (s->offset > 0 || s->sent > 0);
+	const struct sivc_writer *writer = TAILQ_FIRST(&out->line.writers);
+	bool begun = (s && (s->offset > 0 || s->sent > 0)) || (writer && writer->begun);
 
-	if (!s || out->state != OUTBOUND_LINKED || out->ep->sivc->lost ||
+	if ((!s && !begun) || out->state != OUTBOUND_LINKED || out->ep->sivc->lost ||
 		out->fruitless > IDLE_EVENTS_MAX || !spin_would(spin, begun))
-		return outbound_arm(out, least_need(out));
+		return arm(out);
 	spin_poll(spin, &out->channel, true);
 	return true;
 }
@@ -97,6 +124,26 @@ static int writable(struct outbound *out, size_t length)
 	return s ? OUTBOUND_NO_ROOM : outbound_room(out, length);
 }
 
+static int all_read(struct outbound *out, const struct sivc_waiter *w)
+{
+	uint32_t room;
+	int r = outbound_update(out);
+
+	if (r != 0 || out->channel.nonce != w->ring_nonce)
+		return r > 0 ? r : 0; /* it never will be */
+	r = ring_tx_room(&out->tx, out->tx.size, &room);
+	if (r < 0)
+		return outbound_breach(out);
+	return (int32_t)(out->tx.cons - w->target) >= 0 ? 0 : OUTBOUND_NO_ROOM;
+}
+
+static int waiter_ready(struct outbound *out, const struct sivc_waiter *w)
+{
+	if (w->length > 0)
+		return writable(out, w->length);
+	return w->writer ? outgoing_ready(w->writer) : all_read(out, w);
+}
+
 static void waiter_leave(struct outbound *out, struct sivc_waiter *w)
 {
 	TAILQ_REMOVE(&out->line.waiters, w, link);
@@ -113,7 +160,7 @@ static bool serve_waiters(struct outbound *out)
 	TAILQ_FOREACH (w, &out->line.waiters, link)
 		count++;
 	for (; count > 0 && (w = TAILQ_FIRST(&out->line.waiters)) != NULL; count--) {
-		if (writable(out, w->length) > 0) {
+		if (waiter_ready(out, w) > 0) {
 			TAILQ_REMOVE(&out->line.waiters, w, link);
 			TAILQ_INSERT_TAIL(&out->line.waiters, w, link);
 			continue;
@@ -136,6 +183,8 @@ static bool run(struct outbound *out)
 
 	spin_forget(&out->ep->sivc->spin, &out->channel);
 	for (turns = 0; turns < TURNS_MAX; turns++) {
+		outgoing_end(out);
+		count_waiting(out);
 		if (!serve_sendings(out, &turns) || !serve_waiters(out))
 			return false;
 		if (!out->line.waiting || put_aside(out))
@@ -166,7 +215,8 @@ static void forget_one(struct sender *sender)
 	struct outbound *out, *next;
 
 	HASH_ITER (hh, sender->outbounds, out, next) {
-		if (out->users == 0 && !out->line.waiting && !out->channel.data) {
+		if (out->users == 0 && !out->line.waiting && !out->channel.data &&
+			TAILQ_EMPTY(&out->line.writers)) {
 			forget(out);
 			return;
 		}
@@ -225,7 +275,7 @@ static bool on_look(struct channel *channel)
 {
 	struct outbound *out = outbound_of(channel);
 
-	if (!outbound_look(out, least_need(out)))
+	if (!outbound_look(out, least_need(out)) && !outgoing_broken(out))
 		return false;
 	outbound_fruitless(out); /* until something is sent */
 	return true;
@@ -233,9 +283,7 @@ static bool on_look(struct channel *channel)
 
 static bool on_arm(struct channel *channel)
 {
-	struct outbound *out = outbound_of(channel);
-
-	return outbound_arm(out, least_need(out));
+	return arm(outbound_of(channel));
 }
 
 static const struct channel_ops outbound_ops = {
@@ -422,31 +470,114 @@ size_t sivc_send_cancel(struct sivc_sending *s)
 	return sent;
 }
 
-int sivc_wait_send(struct sivc_endpoint *ep, uint16_t domid, size_t length, sivc_ready_fn *fn,
+static int wait_add(struct outbound *out, const struct sivc_waiter *what, sivc_ready_fn *fn,
 	void *data, struct sivc_waiter **result)
 {
 	struct sivc_waiter *waiter;
-	struct outbound *out;
-	int r = get(ep, domid, &out);
+	int r = listen_for_events(out->ep);
 
-	if (r == 0)
-		r = listen_for_events(ep);
 	if (r < 0)
 		return r;
 	waiter = malloc(sizeof(*waiter));
 	if (!waiter)
 		return -ENOMEM;
-	*waiter = (struct sivc_waiter){.ep = ep,
-		.list = &out->line.waiters,
-		.ready = fn,
-		.data = data,
-		.domid = domid,
-		.length = length > 0 ? length : 1};
+	*waiter = *what;
+	waiter->ep = out->ep;
+	waiter->list = &out->line.waiters;
+	waiter->ready = fn;
+	waiter->data = data;
+	waiter->domid = out->domid;
 	TAILQ_INSERT_TAIL(&out->line.waiters, waiter, link);
 	count_waiting(out);
-	loop_defer(&ep->sivc->loop, &out->line.run, on_run);
+	loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
 	*result = waiter;
 	return 0;
+}
+
+int sivc_wait_send(struct sivc_endpoint *ep, uint16_t domid, size_t length, sivc_ready_fn *fn,
+	void *data, struct sivc_waiter **waiter)
+{
+	const struct sivc_waiter what = {.length = length > 0 ? length : 1};
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	return r < 0 ? r : wait_add(out, &what, fn, data, waiter);
+}
+
+/* Streams. */
+
+int sivc_stream_begin(struct sivc_endpoint *ep, uint16_t domid, struct sivc_writer **result)
+{
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	if (r == 0)
+		r = public(outbound_update(out));
+	if (r == 0 || r == -EAGAIN) /* it is not known yet */
+		r = receiver_publish(ep, domid);
+	if (r < 0)
+		return r;
+	r = outgoing_new(out, result);
+	if (r == 0)
+		hold(out);
+	return r;
+}
+
+ssize_t sivc_stream_write(struct sivc_writer *writer, const void *data, size_t length)
+{
+	size_t sent;
+	int r = outgoing_write(writer, data, length, &sent);
+
+	return r == 0 ? (ssize_t)sent : public(r);
+}
+
+int sivc_stream_writable(struct sivc_writer *writer)
+{
+	return public(outgoing_ready(writer));
+}
+
+int sivc_stream_wait_room(
+	struct sivc_writer *writer, sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter)
+{
+	const struct sivc_waiter what = {.writer = writer};
+
+	return writer->out ? wait_add(writer->out, &what, fn, data, waiter) : -EPIPE;
+}
+
+int sivc_stream_wait_read(struct sivc_endpoint *ep, uint16_t domid, sivc_ready_fn *fn, void *data,
+	struct sivc_waiter **waiter)
+{
+	struct sivc_waiter what = {0};
+	struct outbound *out;
+	int r = get(ep, domid, &out);
+
+	if (r < 0)
+		return r;
+	what.target = out->tx.prod;
+	what.ring_nonce = out->channel.nonce;
+	return wait_add(out, &what, fn, data, waiter);
+}
+
+void sivc_stream_end(struct sivc_writer *writer, bool cut)
+{
+	struct outbound *out = writer->out;
+
+	if (!out) {
+		outgoing_free(writer);
+		return;
+	}
+	if (writer->error || (cut && !writer->begun)) {
+		outgoing_free(writer);
+	} else {
+		writer->end = cut ? WRITER_CUTS : WRITER_ENDS;
+		outgoing_enter(writer);
+	}
+	outgoing_end(out);
+	listen_for_events(out->ep); /* without it, the end goes with the next stream, or as a cut */
+	count_waiting(out);
+	if (!TAILQ_EMPTY(&out->line.writers))
+		loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
+	let_go(out);
 }
 
 void sender_wait_cancel(struct sivc_waiter *waiter)
@@ -499,6 +630,7 @@ void sender_deinit(struct sivc_endpoint *ep)
 			sending_leave(s);
 			free(s);
 		}
+		outgoing_abandon_all(out);
 		while ((w = TAILQ_FIRST(&out->line.waiters)) != NULL) {
 			TAILQ_REMOVE(&out->line.waiters, w, link);
 			free(w);

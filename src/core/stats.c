@@ -43,20 +43,24 @@ static void sent(
 			out->domid, *(const uint64_t *)(const void *)((const char *)out + offset));
 }
 
-/* A line a peer, and one for all of them. */
+/*
+ * Two families: the sum of one is of use to Prometheus only if nothing in it is a sum already.
+ */
 static void queued(FILE *f, const struct sivc_endpoint *ep)
 {
 	const struct inbound *in, *next;
-	uint64_t bytes, sum = 0;
+	uint64_t sum = 0;
 
-	describe(f, "queued_bytes", "gauge", "Bytes in memory that wait to be read.");
+	describe(f, "queued_bytes", "gauge", "Bytes that wait to be read, by peer.");
 	HASH_ITER (hh, ep->receiver.inbounds, in, next) {
-		bytes = inbound_queued_memory(in);
-		sum += bytes;
+		uint64_t bytes = inbound_queued_memory(in);
+
 		fprintf(f, "sivc_queued_bytes{endpoint=\"%s\",peer=\"%u\"} %" PRIu64 "\n", ep->name,
 			in->domid, bytes);
+		sum += bytes;
 	}
-	fprintf(f, "sivc_queued_bytes{endpoint=\"%s\"} %" PRIu64 "\n", ep->name, sum);
+	total(f, ep, "endpoint_queued_bytes", "gauge", "Bytes that wait to be read, of all peers.",
+		sum);
 }
 
 static unsigned int permitted(const struct sivc_endpoint *ep)
@@ -69,7 +73,7 @@ static unsigned int permitted(const struct sivc_endpoint *ep)
 	return n;
 }
 
-static void write_all(FILE *f, const struct sivc_endpoint *ep)
+static void write_messages(FILE *f, const struct sivc_endpoint *ep)
 {
 	received(f, ep, "received_messages_total", "Messages that readers have taken.",
 		offsetof(struct inbound, counters.messages));
@@ -79,6 +83,34 @@ static void write_all(FILE *f, const struct sivc_endpoint *ep)
 		offsetof(struct outbound, counters.messages));
 	sent(f, ep, "sent_bytes_total", "Bytes of those messages.",
 		offsetof(struct outbound, counters.bytes));
+}
+
+static void write_streams(FILE *f, const struct sivc_endpoint *ep)
+{
+	received(f, ep, "received_streams_total", "Streams that readers have begun to read.",
+		offsetof(struct inbound, counters.streams));
+	received(f, ep, "received_streams_ended_total", "Of those: read to the end.",
+		offsetof(struct inbound, counters.ended));
+	received(f, ep, "received_streams_cut_total", "Of those: cut, by either side.",
+		offsetof(struct inbound, counters.cut));
+	received(f, ep, "received_bytes_total", "Bytes of streams that readers have taken.",
+		offsetof(struct inbound, counters.bytes));
+	sent(f, ep, "sent_streams_total", "Streams that have begun.",
+		offsetof(struct outbound, counters.streams));
+	sent(f, ep, "sent_streams_ended_total", "Of those: their end was sent.",
+		offsetof(struct outbound, counters.ended));
+	sent(f, ep, "sent_streams_cut_total", "Of those: cut, by either side.",
+		offsetof(struct outbound, counters.cut));
+	sent(f, ep, "sent_bytes_total", "Bytes of streams that are in memory of the receiver.",
+		offsetof(struct outbound, counters.bytes));
+}
+
+static void write_all(FILE *f, const struct sivc_endpoint *ep)
+{
+	if (ep->streams)
+		write_streams(f, ep);
+	else
+		write_messages(f, ep);
 	sent(f, ep, "refused_sends_total", "Sends that the receiver does not permit (EACCES).",
 		offsetof(struct outbound, counters.refused));
 	sent(f, ep, "full_sends_total", "Sends that found no room and waited, or got EAGAIN.",

@@ -101,13 +101,13 @@ static void list_peers(struct listing *listing)
 	}
 }
 
-static void list_endpoints(struct listing *listing)
+static void list_endpoints(struct listing *listing, bool streams)
 {
 	const struct fs *fs = listing->file.branch->fs;
 	const struct branch *branch;
 
 	TAILQ_FOREACH (branch, &fs->branches, link)
-		if (branch != fs->root && branch->endpoint)
+		if (branch != fs->root && branch->endpoint && branch->streams == streams)
 			add(listing, branch->name, branch, NODE_TOP, 0);
 }
 
@@ -126,7 +126,10 @@ static void list(struct listing *listing)
 	enum node_kind kind = listing->file.kind;
 	/* The parent of the root is nothing that we know. */
 	const struct branch *above = kind == NODE_TOP ? branch->fs->root : branch;
-	enum node_kind above_kind = kind == NODE_TOP && branch != above ? NODE_ENDPOINTS : NODE_TOP;
+	enum node_kind above_kind = NODE_TOP;
+
+	if (kind == NODE_TOP && branch != above)
+		above_kind = branch->streams ? NODE_STREAMS : NODE_ENDPOINTS;
 
 	add(listing, ".", branch, kind, 0);
 	add(listing, "..", above, above_kind, 0);
@@ -135,7 +138,7 @@ static void list(struct listing *listing)
 	else if (kind == NODE_PEERS)
 		list_peers(listing);
 	else
-		list_endpoints(listing);
+		list_endpoints(listing, kind == NODE_STREAMS);
 }
 
 static int listing_open(const struct node *node, int flags, struct file **file)
@@ -200,14 +203,14 @@ void dir_read(
 
 /* Whoever makes an endpoint owns it. */
 static int make_endpoint(struct fs *fs, const struct fuse_ctx *caller, const char *name,
-	mode_t mode, struct node **node)
+	mode_t mode, bool streams, struct node **node)
 {
 	struct branch *branch;
 	int r;
 
-	if (strlen(name) > SIVC_ENDPOINT_MAX)
+	if (strlen(name) > (streams ? SIVC_STREAM_MAX : SIVC_ENDPOINT_MAX))
 		return -ENAMETOOLONG;
-	r = branch_new(fs, name, &branch);
+	r = branch_new(fs, name, streams, &branch);
 	if (r < 0)
 		return r;
 	branch->uid = caller->uid;
@@ -220,11 +223,13 @@ static int make_endpoint(struct fs *fs, const struct fuse_ctx *caller, const cha
 void dir_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct fs *fs = fuse_req_userdata(request);
+	enum node_kind kind = node_of(fs, parent)->kind;
 	struct node *node;
 	int r = -EPERM;
 
-	if (node_of(fs, parent)->kind == NODE_ENDPOINTS)
-		r = make_endpoint(fs, fuse_req_ctx(request), name, mode, &node);
+	if (kind == NODE_ENDPOINTS || kind == NODE_STREAMS)
+		r = make_endpoint(
+			fs, fuse_req_ctx(request), name, mode, kind == NODE_STREAMS, &node);
 	if (r < 0)
 		reply_error(request, r);
 	else
@@ -238,11 +243,12 @@ void dir_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t m
 void dir_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fuse_req_userdata(request);
+	enum node_kind kind = node_of(fs, parent)->kind;
 	struct branch *branch;
 	int r = -EPERM;
 
-	if (node_of(fs, parent)->kind == NODE_ENDPOINTS) {
-		branch = branch_find(fs, name);
+	if (kind == NODE_ENDPOINTS || kind == NODE_STREAMS) {
+		branch = branch_find(fs, name, kind == NODE_STREAMS);
 		r = branch ? 0 : -ENOENT;
 		if (branch)
 			branch_close(branch);

@@ -12,9 +12,9 @@
 /* Bytes: the largest struct of an open file, and what an allocation adds. */
 #define HANDLE_COST 512
 
-static const struct file_ops *ops_of(enum node_kind kind)
+static const struct file_ops *ops_of(const struct node *node)
 {
-	switch (kind) {
+	switch (node->kind) {
 	case NODE_ACL:
 		return &acl_ops;
 	case NODE_SELF:
@@ -22,9 +22,9 @@ static const struct file_ops *ops_of(enum node_kind kind)
 		return &text_ops;
 	case NODE_INBOX:
 	case NODE_INBOX_FROM:
-		return &inbox_ops;
+		return node->branch->streams ? &stream_inbox_ops : &inbox_ops;
 	case NODE_PEER:
-		return &peer_ops;
+		return node->branch->streams ? &stream_peer_ops : &peer_ops;
 	default:
 		return &listing_ops;
 	}
@@ -124,7 +124,7 @@ static int open_charged(fuse_req_t request, const struct file_ops *ops, const st
 void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *node = node_of(fuse_req_userdata(request), ino);
-	const struct file_ops *ops = ops_of(node->kind);
+	const struct file_ops *ops = ops_of(node);
 	struct file *file;
 	int r = node->branch->endpoint ? check_access(ops, fi->flags) : -ENODEV;
 
@@ -146,6 +146,20 @@ void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi
 	locks_flush(node_of(fuse_req_userdata(request), ino), fi->lock_owner);
 	if (file->ops->flush && file->branch->endpoint)
 		file->ops->flush(file, request);
+	else
+		reply_error(request, 0);
+}
+
+void file_sync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	struct file *file = file_of(fi);
+
+	(void)ino;
+	(void)data_only;
+	if (!file->branch->endpoint)
+		reply_error(request, -ENODEV);
+	else if (file->ops->sync)
+		file->ops->sync(file, request);
 	else
 		reply_error(request, 0);
 }

@@ -47,15 +47,19 @@ struct file_ops {
 	void (*flush)(struct file *file, fuse_req_t request);
 	/* The file was cut to nothing: through this handle.  NULL: of no consequence. */
 	void (*truncate)(struct file *file);
+	/* Replies, now or later: fsync(2).  NULL: there is nothing to wait for. */
+	void (*sync)(struct file *file, fuse_req_t request);
 	/* The endpoint is about to close: answer what is held. */
 	void (*leave)(struct file *file);
 };
 
-extern const struct file_ops acl_ops;     /* acl.c */
-extern const struct file_ops text_ops;    /* text.c */
-extern const struct file_ops inbox_ops;   /* messages.c */
-extern const struct file_ops peer_ops;    /* messages.c */
-extern const struct file_ops listing_ops; /* dir.c */
+extern const struct file_ops acl_ops;          /* acl.c */
+extern const struct file_ops text_ops;         /* text.c */
+extern const struct file_ops inbox_ops;        /* messages.c */
+extern const struct file_ops peer_ops;         /* messages.c */
+extern const struct file_ops stream_inbox_ops; /* stream.c */
+extern const struct file_ops stream_peer_ops;  /* stream.c */
+extern const struct file_ops listing_ops;      /* dir.c */
 
 void file_init(struct file *file, const struct file_ops *ops, const struct node *node, int flags);
 void file_deinit(struct file *file);
@@ -69,6 +73,7 @@ void reply_open(fuse_req_t request, struct file *file);
 
 void file_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
 void file_on_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
+void file_sync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
 void file_on_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
 void file_read(
 	fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);

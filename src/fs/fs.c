@@ -208,7 +208,7 @@ int fs_open(struct fs *fs, const struct options *options)
 			strerror(-r));
 		return r;
 	}
-	r = branch_new(fs, options->endpoint, &fs->root);
+	r = branch_new(fs, options->endpoint, false, &fs->root);
 	if (r < 0) {
 		log_print(fs->log, LOG_ERR, "endpoint %s cannot be opened: %s", options->endpoint,
 			strerror(-r));

@@ -16,7 +16,8 @@
  *	file.c		open files, whatever they are; replies
  *	acl.c		the file acl
  *	text.c		the files self and stats
- *	messages.c	the files inbox, inbox.from and peers/N; then reading.c, writing.c, poll.c, held.c
+ *	messages.c	the files inbox, inbox.from and peers/N; reading.c, writing.c, poll.c, held.c
+ *	stream.c	the same of endpoints of streams; stream_*.c, kept.c, dying.c
  *	ioctl.c		ioctls on any of them
  *	locks.c		flock and fcntl locks on any of them
  *	account.c	the memory that each user may cause
@@ -87,6 +88,7 @@ struct fs {
 	void *reserve;           /* fs.c: for when there is no more */
 	char *scratch;           /* reading.c: FS_REQUEST_MAX bytes, or NULL */
 
+	bool processes_hidden; /* in /proc, and the log has said so: stream.c */
 	bool mode_logged; /* that a mode was changed so that others can read messages: tree.c */
 	bool done;        /* unmounted, aborted, or told to end */
 };

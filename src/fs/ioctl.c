@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "messages.h"
+#include "stream.h"
 
 #define MAY_READ     04u
 #define MAY_WRITE    02u
@@ -118,6 +118,7 @@ static int set_framed(struct messages *messages, uint32_t value)
 /* *value: what the caller gave, and what it gets. */
 static int run(fuse_req_t request, struct file *file, unsigned int command, uint32_t *value)
 {
+	struct stream *stream = stream_of(file);
 	struct messages *messages = NULL;
 
 	if (file->ops == &inbox_ops || file->ops == &peer_ops)
@@ -133,13 +134,16 @@ static int run(fuse_req_t request, struct file *file, unsigned int command, uint
 	case SIVC_IOC_SENDER:
 		return messages ? get_sender(messages, value) : -ENOTTY;
 	case SIVC_IOC_FRAMED:
-		return messages && file->kind != NODE_INBOX_FROM ? set_framed(messages, *value)
-								 : -ENOTTY;
+		return messages && !stream && file->kind != NODE_INBOX_FROM
+			       ? set_framed(messages, *value)
+			       : -ENOTTY;
 	case SIVC_IOC_QUEUED:
 		if (!messages)
 			return -ENOTTY;
-		*value = get_queued(messages);
+		*value = stream ? stream_queued(stream) : get_queued(messages);
 		return 0;
+	case SIVC_IOC_CUT:
+		return stream ? stream_cut(stream) : -ENOTTY;
 	default:
 		return -ENOTTY;
 	}

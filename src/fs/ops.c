@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The FUSE operations.  What is missing here libfuse answers with ENOSYS, which the kernel
- * understands: fsync succeeds, there are no extended attributes, and copies are
- * made by reading and writing.
+ * understands: there are no extended attributes, and copies are made by reading and writing.
  */
 #include <errno.h>
 
@@ -99,6 +98,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 
 	.open = file_open,
 	.flush = file_on_flush,
+	.fsync = file_sync,
 	.release = file_on_release,
 	.read = file_read,
 	.write = file_write,

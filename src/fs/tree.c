@@ -33,6 +33,7 @@ static const struct kind {
 	[NODE_TOP] = {NULL, S_IFDIR | 0755, false},
 	[NODE_PEERS] = {"peers", S_IFDIR | 0755, false},
 	[NODE_ENDPOINTS] = {"endpoints", S_IFDIR | 0755, true},
+	[NODE_STREAMS] = {"streams", S_IFDIR | 0755, true},
 	[NODE_ACL] = {"acl", S_IFREG | 0600, false},
 	[NODE_INBOX] = {"inbox", S_IFREG | 0600, false},
 	[NODE_INBOX_FROM] = {"inbox.from", S_IFREG | 0600, false},
@@ -44,19 +45,21 @@ static const struct kind {
 
 /* Branches. */
 
-int branch_new(struct fs *fs, const char *name, struct branch **result)
+int branch_new(struct fs *fs, const char *name, bool streams, struct branch **result)
 {
 	struct branch *branch = calloc(1, sizeof(*branch));
 	int r;
 
 	if (!branch)
 		return -ENOMEM;
-	r = sivc_endpoint_open(fs->sivc, name, NULL, &branch->endpoint);
+	r = streams ? sivc_stream_open(fs->sivc, name, NULL, &branch->endpoint)
+		    : sivc_endpoint_open(fs->sivc, name, NULL, &branch->endpoint);
 	if (r < 0) {
 		free(branch);
 		return r;
 	}
 	branch->fs = fs;
+	branch->streams = streams;
 	strcpy(branch->name, name); /* libsivc took it: it is not longer */
 	branch->number = ++fs->branches_made;
 	branch->references = 1;
@@ -113,12 +116,13 @@ void branch_close(struct branch *branch)
 	branch_put(branch, 1);
 }
 
-struct branch *branch_find(const struct fs *fs, const char *name)
+struct branch *branch_find(const struct fs *fs, const char *name, bool streams)
 {
 	struct branch *branch;
 
 	TAILQ_FOREACH (branch, &fs->branches, link)
-		if (branch != fs->root && branch->endpoint && strcmp(branch->name, name) == 0)
+		if (branch != fs->root && branch->endpoint && branch->streams == streams &&
+			strcmp(branch->name, name) == 0)
 			return branch;
 	return NULL;
 }
@@ -179,6 +183,8 @@ const char *node_name(enum node_kind kind)
 
 bool node_exists(const struct branch *branch, enum node_kind kind)
 {
+	if (kind == NODE_INBOX_FROM && branch->streams)
+		return false;
 	return kinds[kind].name && (!kinds[kind].root_only || branch == branch->fs->root);
 }
 
@@ -189,7 +195,8 @@ static int alias_new(
 
 	if (!node)
 		return -ENOMEM;
-	*node = (struct node){.branch = branch, .kind = kind, .domid = domid};
+	*node = (struct node){
+		.branch = branch, .kind = kind, .domid = domid, .changes = branch->changes};
 	TAILQ_INSERT_TAIL(&branch->aliases, node, link);
 	*result = node;
 	return 0;
@@ -245,7 +252,8 @@ static int find(const struct node *parent, const char *name, struct node **node)
 	case NODE_PEERS:
 		return find_peer(branch, name, node);
 	case NODE_ENDPOINTS:
-		branch = branch_find(branch->fs, name);
+	case NODE_STREAMS:
+		branch = branch_find(branch->fs, name, parent->kind == NODE_STREAMS);
 		if (!branch)
 			return -ENOENT;
 		*node = &branch->fixed[NODE_TOP];
@@ -394,6 +402,8 @@ static void tell_end(const struct node *node)
 {
 	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
 
+	if (!node->endless || node->changes != node->branch->changes)
+		return;
 	fuse_lowlevel_notify_store(
 		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
 }
@@ -401,6 +411,8 @@ static void tell_end(const struct node *node)
 void tree_endless(struct node *node)
 {
 	node->endless = true;
+	if (node->kind < NODE_FIXED) /* it has no alias through which it is changed */
+		node->changes = node->branch->changes;
 	tell_end(node);
 }
 
@@ -456,6 +468,8 @@ static int change_attributes(const struct node *node, const struct stat *st, int
 	if (r < 0)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &now);
+	node->branch->changes +=
+		(set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0;
 	if (set & FUSE_SET_ATTR_MODE) {
 		log_mode(node, attributes->mode, st->st_mode);
 		attributes->mode = node_type(node->kind) | (st->st_mode & PERMISSION_BITS);
@@ -526,8 +540,7 @@ static void reply_attributes(fuse_req_t request, const struct node *node)
 
 	node_stat(node, &st);
 	fuse_reply_attr(request, &st, attributes_timeout(node));
-	if (node->endless)
-		tell_end(node);
+	tell_end(node);
 }
 
 void tree_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -3,9 +3,9 @@
  * tree.h: which files there are.
  *
  * A branch is an endpoint with its directory and the files in it: the root of the mount, and one
- * for each directory in endpoints/.  A node is what one FUSE node id means; the id is the node's
- * address (the root's is FUSE_ROOT_ID).  Directories, acl, inbox, self and stats have one node
- * each, in the branch.
+ * for each directory in endpoints/ and streams/.  A node is what one FUSE node id means; the id is
+ * the node's address (the root's is FUSE_ROOT_ID).  Directories, acl, inbox, self and stats have
+ * one node each, in the branch.
  *
  * What is in peers/ gets a new node, an alias, at every lookup.  The kernel holds the lock of an
  * inode during a direct write, and somebody who waits for that lock cannot be killed.  A write to
@@ -33,6 +33,7 @@ enum node_kind {
 	NODE_TOP, /* an endpoint's directory */
 	NODE_PEERS,
 	NODE_ENDPOINTS, /* in the root only */
+	NODE_STREAMS,   /* in the root only */
 	NODE_ACL,
 	NODE_INBOX,
 	NODE_INBOX_FROM, /* its owner, mode and times are inbox's */
@@ -49,6 +50,7 @@ struct node {
 	uint16_t domid; /* of NODE_PEER and NODE_NAME */
 	uint64_t lookups;
 	bool endless;           /* tree_endless */
+	unsigned int changes;   /* of the branch, when this was looked up */
 	TAILQ_ENTRY(node) link; /* aliases */
 };
 
@@ -69,6 +71,7 @@ struct file;
 struct branch {
 	struct fs *fs;
 	struct sivc_endpoint *endpoint; /* NULL: closed */
+	bool streams;                   /* it is one of streams */
 	char name[SIVC_ENDPOINT_MAX + 1];
 	uint32_t number; /* for st_ino */
 	TAILQ_ENTRY(branch) link;
@@ -81,7 +84,8 @@ struct branch {
 	/* Attributes: of each file until it is changed, and of those that were. */
 	uid_t uid;
 	gid_t gid;
-	mode_t mode; /* of the directory */
+	mode_t mode;          /* of the directory */
+	unsigned int changes; /* of modes and owners */
 	struct timespec made;
 	struct attributes *changed;
 
@@ -89,12 +93,12 @@ struct branch {
 };
 
 /* Opens the endpoint.  -EBUSY, -EINVAL, -EEXIST ... as sivc_endpoint_open(). */
-int branch_new(struct fs *fs, const char *name, struct branch **branch);
+int branch_new(struct fs *fs, const char *name, bool streams, struct branch **branch);
 /* Answers what is held, closes the endpoint, and takes the branch out of the tree. */
 void branch_close(struct branch *branch);
 void branch_get(struct branch *branch);
 void branch_put(struct branch *branch, uint64_t references);
-struct branch *branch_find(const struct fs *fs, const char *name);
+struct branch *branch_find(const struct fs *fs, const char *name, bool streams);
 /* However many references the kernel still holds. */
 void tree_free(struct fs *fs);
 
@@ -109,8 +113,11 @@ void node_stat(const struct node *node, struct stat *st);
 /*
  * The size is 0 for stat(2), so that programs that copy files pass the messages by.  But the kernel
  * takes it for the end of the file too, and ends sendfile(2) and asynchronous reads there without
- * asking us.  So while the node is open for reading, it is told of an end that is never reached;
- * that is no answer to stat, which asks us each time, and is to be said again after each answer.
+ * asking us.  So when a node is opened for reading, the kernel is told of an end that is never
+ * reached, and again after each answer to stat, which takes that back.
+ *
+ * Such a notice makes the kernel ignore an answer that is under way, the mode in it included.  So
+ * it is not given once a mode or owner was changed, perhaps through another alias.
  */
 void tree_endless(struct node *node);
 

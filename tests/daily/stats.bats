@@ -42,9 +42,9 @@ busy_pair() {
     same "$(grep -c "^sivc_queued_bytes{.*peer=\"$id\"} [1-9]" 1/stats)" 1
   done
   same "$(awk '/^sivc_queued_bytes.*peer=/ { n += $2 } END { print n }' 1/stats)" \
-    "$(awk '/^sivc_queued_bytes{[^,]*} / { print $2 }' 1/stats)"
+    "$(awk '/^sivc_endpoint_queued_bytes{/ { print $2 }' 1/stats)"
   same "$(op 1/inbox r read read)" $'read 5 hello\nread 5 hello'
-  same "$(awk '/^sivc_queued_bytes/ { print $2 }' 1/stats | xargs)" "0 0 0"
+  same "$(awk '/^sivc_(endpoint_)?queued_bytes/ { print $2 }' 1/stats | xargs)" "0 0 0"
 }
 
 @test "collect.sh makes a file an endpoint, each right to promtool, and again" {
@@ -85,7 +85,7 @@ tests:
   - interval: 1m
     input_series:
       - {series: 'sivc_breaches_total{endpoint="default",instance="web"}', values: '0x10 1x20'}
-      - {series: 'sivc_queued_bytes{endpoint="default",instance="web"}', values: '0x10 7x20'}
+      - {series: 'sivc_endpoint_queued_bytes{endpoint="default",instance="web"}', values: '0x10 7x20'}
       - {series: 'sivc_queued_bytes{endpoint="default",peer="7",instance="web"}', values: '0x10 7x20'}
       - {series: 'sivc_waiting_readers{endpoint="default",instance="web"}', values: '0x30'}
       - {series: 'sivc_permitted_peers{endpoint="default",instance="web"}', values: '1x30'}

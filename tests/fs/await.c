@@ -126,6 +126,7 @@ static int waits_for_data(const char *pid)
 		SYS_sendfile,
 		SYS_splice,
 		SYS_copy_file_range,
+		SYS_fsync,
 		SYS_flock,
 		SYS_fcntl,
 #ifdef SYS_poll /* newer architectures have only those above */

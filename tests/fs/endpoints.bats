@@ -7,7 +7,7 @@ load helpers
   start_domain 1
   mkdir 1/endpoints/clipboard
   same "$(ls 1/endpoints)" "clipboard"
-  same "$(ls 1/endpoints/clipboard)" $'acl\ninbox\npeers\nstats'
+  same "$(ls 1/endpoints/clipboard)" $'acl\ninbox\ninbox.from\npeers\nstats'
 }
 
 @test "endpoints share no permission and no message" {

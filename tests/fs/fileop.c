@@ -351,6 +351,18 @@ static void op_size(int fd, const char *name, const char *text)
 	print_result(name, fstat(fd, &stat) ? -1 : (long)stat.st_size);
 }
 
+static void op_fsync(int fd, const char *name, const char *text)
+{
+	(void)text;
+	print_result(name, fsync(fd));
+}
+
+static void op_cut(int fd, const char *name, const char *text)
+{
+	(void)text;
+	print_result(name, ioctl(fd, SIVC_IOC_CUT));
+}
+
 static void op_truncate(int fd, const char *name, const char *text)
 {
 	print_result(name, ftruncate(fd, (off_t)number(text)));
@@ -416,6 +428,8 @@ static const struct operation {
 	{"ioctl", op_ioctl, true},
 	{"size", op_size, false},
 	{"truncate", op_truncate, true},
+	{"fsync", op_fsync, false},
+	{"cut", op_cut, false},
 	{"seek", op_seek, true},
 	{"nonblock", op_nonblock, true},
 	{"use", op_use, true},

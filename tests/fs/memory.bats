@@ -22,7 +22,7 @@ no_more_memory() {
   no_more_memory 1
   next reader
   finish reader
-  prlimit --pid "${domain_pid[1]}" --as=unlimited:
+  prlimit --pid "${domain_pid[1]}" --as="$(prlimit --pid "${domain_pid[1]}" --as -o HARD --noheadings | tr -d " "):"
   limit dd if=1/inbox of=got bs=900000 count=1 status=none
   cmp <(tail -c +1001 sent) got
 }

@@ -105,3 +105,36 @@ restarts() {
   permit 1 2
   undisturbed op 2/self r poll=in
 }
+
+# --- Streams --------------------------------------------------------------------------------------
+
+stream_pair() {
+  start_domain 1
+  start_domain 2
+  mkdir 1/streams/backup 2/streams/backup
+}
+
+opens_again_and_again() {
+  for ((i = 0; i < 1000; i++)); do
+    : > 2/streams/backup/peers/1 || continue
+    return 1
+  done 2> /dev/null
+}
+
+@test "a refused domain opens a stream 1,000 times: the receiver does not run" {
+  stream_pair
+  undisturbed opens_again_and_again
+  echo "allow 2" > 1/streams/backup/acl
+  same "$(op 2/streams/backup/peers/1 w)" ""
+  echo "deny 2" > 1/streams/backup/acl
+  undisturbed opens_again_and_again
+}
+
+@test "a writer of a stream at a full ring, that waits or tries 100,000 times: the receiver does not run" {
+  stream_pair
+  echo "allow 2" > 1/streams/backup/acl
+  undisturbed op 2/streams/backup/peers/1 w+nonblock fill=1000000 "fill=4096*$times"
+  start_op waiting 2/streams/backup/peers/1 w write=x
+  blocked waiting
+  undisturbed floods 2/streams/backup/peers/1 w+nonblock EAGAIN
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who closes a file waits for our answer, and can be looked at: the field `flags` of
+ * /proc/PID/stat (proc_pid_stat(5)) has PF_SIGNALED in a thread that a signal ends.  All may read
+ * it.
+ *
+ * When a process ends by exit(2), the kernel ends its other threads as if by SIGKILL, and they have
+ * the flag, too.  The file is closed by the thread that goes last, which may be one of those.  But
+ * the thread that called exit has no flag, and if it is the first one of the process it can be seen
+ * until all have gone.  So a process dies of a signal if all of its threads that can be seen do.
+ */
+#include "dying.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SIGNALED   0x400 /* PF_SIGNALED of <linux/sched.h>, which programs have not */
+#define FLAGS      7     /* the field of that number comes after so many spaces behind the name */
+#define STAT_MAX   1024
+#define STATUS_MAX 4096
+#define PATH_ROOM  64
+
+/* Its beginning, as a string. */
+static int read_beginning(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, size - 1);
+	error = errno;
+	close(fd);
+	if (n < 0)
+		return -error;
+	text[n] = '\0';
+	return 0;
+}
+
+/* 1: it has the flag; 0: it has not. */
+static int is_signaled(const char *path)
+{
+	char text[STAT_MAX];
+	const char *field;
+	int r = read_beginning(path, text, sizeof(text));
+
+	if (r < 0)
+		return r;
+	field = strrchr(text, ')'); /* of the name, which may have anything in it */
+	for (int i = 0; field && i < FLAGS; i++) {
+		field = strchr(field, ' ');
+		field = field ? field + 1 : NULL;
+	}
+	return field ? (strtoul(field, NULL, 10) & SIGNALED) != 0 : -EIO;
+}
+
+static int process_of(pid_t thread, pid_t *process)
+{
+	char path[PATH_ROOM], text[STATUS_MAX];
+	const char *field;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
+	r = read_beginning(path, text, sizeof(text));
+	if (r < 0)
+		return r;
+	field = strstr(text, "\nTgid:\t");
+	if (!field)
+		return -EIO;
+	*process = atoi(field + strlen("\nTgid:\t"));
+	return 0;
+}
+
+/* A thread that goes while we look says nothing. */
+static int all_signaled(pid_t process)
+{
+	char path[PATH_ROOM + sizeof(((struct dirent *)NULL)->d_name)];
+	const struct dirent *entry;
+	bool all = true;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)process);
+	tasks = opendir(path);
+	if (!tasks)
+		return -errno;
+	while (all && (entry = readdir(tasks)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)process, entry->d_name);
+		all = is_signaled(path) != 0;
+	}
+	closedir(tasks);
+	return all;
+}
+
+int dying_of_signal(pid_t thread)
+{
+	char path[PATH_ROOM];
+	pid_t process;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
+	r = is_signaled(path);
+	if (r <= 0)
+		return r;
+	r = process_of(thread, &process);
+	return r < 0 ? r : all_signaled(process);
+}

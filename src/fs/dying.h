@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dying.h: is a process that closes a file being ended by a signal?
+ */
+#ifndef SIVCFS_DYING_H
+#define SIVCFS_DYING_H
+
+#include <sys/types.h>
+
+/*
+ * `thread` is a thread's id, as a request has it, while it waits for the answer.  1: its process is
+ * ended by a signal; 0: it is not; a negative errno: that cannot be seen.
+ */
+int dying_of_signal(pid_t thread);
+
+#endif

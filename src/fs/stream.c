@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a handle of streams.
+ *
+ * At each close of a descriptor the kernel sends FLUSH, with the id of the thread that closes, and
+ * that waits for our answer.  If its process is being ended by a signal, the stream is to be cut,
+ * whoever else has the descriptor.  At the last close comes RELEASE: then the stream ends, or is
+ * cut.
+ */
+#include "stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "dying.h"
+#include "log.h"
+
+struct stream *stream_of(struct file *file)
+{
+	if (!file->branch->streams || (file->kind != NODE_INBOX && file->kind != NODE_PEER))
+		return NULL;
+	return container_of(container_of(file, struct messages, file), struct stream, handle);
+}
+
+struct sivc_endpoint *stream_endpoint(const struct stream *stream)
+{
+	return stream->handle.file.branch->endpoint;
+}
+
+static int open_peer(struct stream *stream, const struct node *node, int flags)
+{
+	struct sivc_endpoint *endpoint = node->branch->endpoint;
+	int r = sivc_peer_open(endpoint, node->domid);
+
+	if (r < 0)
+		return r;
+	stream->handle.from = node->domid;
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return 0;
+	r = sivc_stream_begin(endpoint, node->domid, &stream->writer);
+	if (r < 0)
+		sivc_peer_close(endpoint, node->domid);
+	return r;
+}
+
+static int stream_open(const struct node *node, int flags, struct file **file)
+{
+	struct stream *stream = calloc(1, sizeof(*stream));
+	struct messages *handle;
+	int r = 0;
+
+	if (!stream)
+		return -ENOMEM;
+	handle = &stream->handle;
+	handle->from = SIVC_ANY;
+	handle->sender = -1;
+	TAILQ_INIT(&handle->held);
+	TAILQ_INIT(&stream->reads);
+	TAILQ_INIT(&stream->writes);
+	if (node->kind == NODE_PEER)
+		r = open_peer(stream, node, flags);
+	if (r < 0) {
+		free(stream);
+		return r;
+	}
+	file_init(&handle->file, node->kind == NODE_INBOX ? &stream_inbox_ops : &stream_peer_ops,
+		node, flags);
+	*file = &handle->file;
+	return 0;
+}
+
+/* With an end or a cut.  What was never begun ends only if it is to be an empty stream. */
+static void end_writing(struct stream *stream, bool whole, int error)
+{
+	if (!stream->writer)
+		return;
+	sivc_wait_cancel(stream->room);
+	stream->room = NULL;
+	sivc_stream_end(stream->writer, !whole);
+	stream->writer = NULL;
+	stream->error = error;
+}
+
+static void leave_reading(struct stream *stream)
+{
+	sivc_wait_cancel(stream->next);
+	stream->next = NULL;
+	sivc_stream_leave(stream->reader);
+	stream->reader = NULL;
+}
+
+static void stream_leave(struct file *file)
+{
+	struct stream *stream = stream_of(file);
+
+	held_abandon_all(&stream->handle, -ENODEV);
+	poll_notify(&stream->handle);
+	leave_reading(stream);
+	end_writing(stream, false, -ENODEV);
+}
+
+static void stream_release(struct file *file)
+{
+	struct stream *stream = stream_of(file);
+	bool has_content = stream->written || (file->flags & O_TRUNC);
+
+	held_abandon_all(&stream->handle, -ENODEV); /* none, unless the connection was cut */
+	poll_deinit(&stream->handle);
+	if (file->branch->endpoint) {
+		leave_reading(stream);
+		end_writing(stream, file->opened && has_content && !stream->cut, -EPIPE);
+		if (stream->handle.from != SIVC_ANY)
+			sivc_peer_close(file->branch->endpoint, (uint16_t)stream->handle.from);
+	}
+	file_deinit(file);
+	free(stream);
+}
+
+/* Said once: what hides one process from us hides the others. */
+static void say_hidden(struct fs *fs, int r)
+{
+	if (fs->processes_hidden)
+		return;
+	fs->processes_hidden = true;
+	log_print(fs->log, LOG_ERR,
+		"processes that close a stream cannot be seen in /proc (%s): such streams are cut "
+		"(sivc(7), Streams)",
+		strerror(-r));
+}
+
+static void stream_flush(struct file *file, fuse_req_t request)
+{
+	struct stream *stream = stream_of(file);
+	int r = stream->writer && !stream->cut ? dying_of_signal(fuse_req_ctx(request)->pid) : 0;
+
+	if (r < 0)
+		say_hidden(file->branch->fs, r);
+	stream->cut = stream->cut || r != 0;
+	reply_error(request, 0);
+}
+
+static void stream_truncate(struct file *file)
+{
+	file->flags |= O_TRUNC;
+}
+
+int stream_cut(struct stream *stream)
+{
+	if ((stream->handle.file.flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	stream_fail_writes(stream, -EPIPE);
+	end_writing(stream, false, -EPIPE);
+	return 0;
+}
+
+uint32_t stream_queued(struct stream *stream)
+{
+	struct sivc_message message;
+
+	return stream_readable(stream, &message) == 0 ? message.length : 0;
+}
+
+/* As in messages.c, but for NOFLUSH: each close of what is open for writing is looked at. */
+#define WRITING_FLAGS                                                                              \
+	(FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_PARALLEL_DIRECT_WRITES)
+#define READING_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
+
+const struct file_ops stream_inbox_ops = {
+	.open_flags = READING_FLAGS,
+	.open = stream_open,
+	.release = stream_release,
+	.read = stream_read,
+	.poll = stream_poll,
+	.leave = stream_leave,
+};
+
+const struct file_ops stream_peer_ops = {
+	.open_flags = WRITING_FLAGS,
+	.open = stream_open,
+	.release = stream_release,
+	.read = stream_read,
+	.write = stream_write,
+	.poll = stream_poll,
+	.flush = stream_flush,
+	.sync = stream_sync,
+	.truncate = stream_truncate,
+	.leave = stream_leave,
+};
