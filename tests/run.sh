@@ -14,7 +14,7 @@ set -euo pipefail
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 repo=${tests%/*}
 # Those that run if none is named, and one more.
-all_steps=(lint unit fs asan tsan model fuzz xen)
+all_steps=(lint unit fs daily asan tsan model fuzz xen)
 fine_skips='this machine runs Xen'
 
 usage() {
@@ -24,6 +24,7 @@ Builds sivcfs and runs every test, or the steps that are named:
   lint   format, spelling, shellcheck, and that all is documented
   unit   builds with warnings as errors, with and without Xen's libraries; unit tests
   fs     tests on real mounts of the local backend, and the quick start
+  daily  what is installed: packages, completion, the unit under systemd, examples
   asan   unit and fs under the address and undefined behaviour sanitizers
   tsan   unit under the thread sanitizer
   model  tests/model/run.sh
@@ -164,6 +165,7 @@ one() {
 
 test_packages=(bats busybox-static clang-format clang-tidy codespell cpio dash git gpg gpg-agent mandoc mawk
   perl-base procps pv python3-minimal python3 shellcheck socat systemd util-linux zstd)
+daily_packages=(abigail-tools dpkg-dev file lintian zsh)
 
 # build DIRECTORY OPTION...: with warnings as errors.
 build() {
@@ -211,6 +213,17 @@ step_unit() {
 step_fs() {
   one "it builds" build plain
   mount_tests plain
+}
+
+step_daily() {
+  local file
+  need_packages "${daily_packages[@]}"
+  one "it builds" build plain
+  export SIVC_BUILD=$work/plain TMPDIR=$work/tmp
+  mkdir -p "$TMPDIR"
+  for file in "$tests"/daily/*.bats; do
+    tap "${file##*/}" 900 bats --tap "$file"
+  done
 }
 
 # The quick start makes a build of its own, so that it would be the same test twice.

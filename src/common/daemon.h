@@ -16,5 +16,10 @@ int daemon_fork(int *ready);
 int daemon_let_go(void);
 /* The same, and of the parent. */
 int daemon_ready(int ready);
+/*
+ * In the foreground: tells the service manager that started this process, if one waits to be told
+ * (systemd, Type=notify).  `state` is as sd_notify(3) has it.
+ */
+int daemon_notify(const char *state);
 
 #endif

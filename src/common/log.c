@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "log.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 
@@ -17,10 +20,24 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Children of a service may have the variable, and another standard error. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char ours[2 * 21];
+	struct stat st;
+
+	if (!stream || fstat(fileno(stderr), &st) < 0)
+		return false;
+	snprintf(ours, sizeof(ours), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(stream, ours) == 0;
+}
+
 void log_init(struct log *log, const char *name, bool foreground, bool debug)
 {
 	*log = (struct log){.name = name};
 	log->syslog = !foreground;
+	log->journal = foreground && stderr_is_journal();
 	log->stderr_priority = LOG_WARNING;
 	if (foreground)
 		log->stderr_priority = debug ? LOG_DEBUG : LOG_INFO;
@@ -60,7 +77,9 @@ static void write_line(const struct log *log, int priority, const char *text)
 	char message[LOG_LINE_MAX];
 
 	escape(text, message, sizeof(message));
-	if (priority <= log->stderr_priority)
+	if (log->journal && priority <= log->stderr_priority)
+		fprintf(stderr, "<%d>%s\n", priority, message);
+	else if (priority <= log->stderr_priority)
 		fprintf(stderr, "%s: %s\n", log->name, message);
 	if (log->syslog)
 		syslog(priority, "%s", message);

@@ -20,6 +20,8 @@ struct log {
 	const char *name;    /* the program's */
 	int stderr_priority; /* messages of this LOG_* and worse go to standard error; -1: none */
 	bool syslog;
+	bool journal; /* standard error is journald's, which takes priorities as sd-daemon(3) has
+			 them */
 
 	/* While it is limited: a token bucket. */
 	bool limited;

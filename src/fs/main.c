@@ -48,6 +48,10 @@ static int serve(struct options *options, struct log *log, int ready)
 		r = daemon_ready(ready);
 		if (r < 0)
 			log_print(log, LOG_ERR, "not in the background: %s", strerror(-r));
+	} else if (r == 0) {
+		r = daemon_notify("READY=1");
+		if (r < 0)
+			log_print(log, LOG_ERR, "cannot tell $NOTIFY_SOCKET: %s", strerror(-r));
 	}
 	if (r == 0)
 		r = fs_run(fs);

@@ -29,6 +29,7 @@
 
 struct program {
 	bool foreground;
+	bool check; /* the policy, and no more */
 	struct log log;
 	char *policy; /* path, absolute */
 	int signals;
@@ -39,8 +40,10 @@ struct program {
 static void usage(FILE *out)
 {
 	fputs("usage: sivc-registry [-f] -p POLICY\n"
+	      "       sivc-registry --check POLICY\n"
 	      "  -f         stay in the foreground, log to standard error\n"
-	      "  -p POLICY  who sees whom: a file of lines `show NAME to NAME`; * is everybody\n",
+	      "  -p POLICY  who sees whom: a file of lines `show NAME to NAME`; * is everybody\n"
+	      "  --check    say whether the policy is right, and do nothing\n",
 		out);
 }
 
@@ -65,11 +68,20 @@ static int absolute_path(const char *path, char **out)
 /* -EINVAL: the caller is told the usage.  1: done already. */
 static int parse_options(struct program *program, int argc, char **argv)
 {
+	static const struct option names[] = {
+		{"check", required_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
 	const char *policy = NULL;
 	int letter, r;
 
-	while ((letter = getopt(argc, argv, "fhp:")) != -1) {
+	while ((letter = getopt_long(argc, argv, "fhp:", names, NULL)) != -1) {
 		switch (letter) {
+		case 'c':
+			program->check = true;
+			policy = optarg;
+			break;
 		case 'f':
 			program->foreground = true;
 			break;
@@ -106,6 +118,19 @@ static int load_policy(struct program *program, struct policy *policy)
 	if (file)
 		fclose(file);
 	return r;
+}
+
+/* Needs neither root nor xenstore. */
+static int check(struct program *program)
+{
+	struct policy policy;
+	int r = load_policy(program, &policy);
+
+	if (r < 0)
+		return r;
+	log_print(&program->log, LOG_INFO, "policy %s: %zu rules", program->policy, policy.count);
+	policy_deinit(&policy);
+	return 0;
 }
 
 static int reload(struct program *program)
@@ -248,7 +273,7 @@ int main(int argc, char **argv)
 	if (r == -EINVAL)
 		usage(stderr);
 	if (r == 0)
-		r = start(&program);
+		r = program.check ? check(&program) : start(&program);
 	free(program.policy);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
