@@ -12,6 +12,12 @@ backup_pair() {
   to=2/streams/backup/peers/1 from=1/streams/backup/inbox
 }
 
+# gets TEXT: the next stream is that, and whole.
+gets() {
+  limit cat "$from" > got
+  same "$(cat got)" "$1"
+}
+
 # a_tree DIRECTORY: some files and directories.
 a_tree() {
   mkdir -p "$1/a/b"
@@ -167,7 +173,7 @@ sent() {
   next reader
   finish reader
   same "$output" $'read 3 one\nread 3 two\nread 0\nread 0\npause\nread 0'
-  same "$(cat "$from")" other
+  gets other
 }
 
 @test "an empty stream arrives as an empty stream" {
@@ -189,7 +195,7 @@ sent() {
 @test "what is opened, and ends at the last close, may be written by several processes" {
   backup_pair
   (echo one; bash -c 'echo two'; echo three) > "$to"
-  same "$(cat "$from")" $'one\ntwo\nthree'
+  gets $'one\ntwo\nthree'
 }
 
 @test "several readers of one handle share its stream" {
@@ -210,7 +216,7 @@ sent() {
   blocked second
   limit cat "$from" > out
   cmp data out
-  same "$(cat "$from")" second
+  gets second
   finish first
   finish second
   same "$output" $'write EAGAIN\nnonblock 0\nwrite 6'
@@ -254,7 +260,7 @@ held_sender() {
   blocked sender
 }
 
-# cut_for_all COMMAND...: the reader gets what arrived, and fails.
+# cut COMMAND...: the reader gets what arrived, and fails.
 cut() {
   fails limit "$@" < "$from" > cut.out 2> cut.err
   like "$(cat cut.err)" "Connection reset by peer|ConnectionResetError|$cut_message"
@@ -314,11 +320,11 @@ cut_message=none
   backup_pair
   start sender bash -c "exec python3 -c '
 import threading, time, os, sys
-for i in range(4):
+for i in range(100):
     threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
 os.write(1, b\"whole\")
 os._exit(0)' > $to"
-  same "$(limit cat "$from")" whole
+  gets whole
   sent
 }
 
@@ -326,7 +332,7 @@ os._exit(0)' > $to"
   backup_pair
   start sender bash -c "exec python3 -c '
 import threading, os
-for i in range(4):
+for i in range(100):
     threading.Thread(target=os.read, args=(os.pipe()[0], 1), daemon=True).start()
 os.write(1, bytes(200000))' > $to"
   blocked sender
@@ -366,7 +372,7 @@ os.write(1, bytes(200000))' > $to"
   cut cat
   echo "allow 2" > 1/streams/backup/acl
   echo next > "$to"
-  same "$(cat "$from")" next
+  gets next
 }
 
 @test "the receiver is killed: the writer gets EPIPE" {
@@ -410,7 +416,7 @@ os.write(1, bytes(200000))' > $to"
   same "$status" 1
   like "$output" "Broken pipe"
   echo next > "$to"
-  same "$(cat "$from")" next
+  gets next
 }
 
 @test "after an error a handle is dead" {
@@ -499,7 +505,7 @@ os.write(1, bytes(200000))' > $to"
   shows writer 'write 5'
   start other sync "$to"
   blocked writer other
-  same "$(cat "$from")" bytes
+  gets bytes
   finish writer
   same "$output" $'write 5\nfsync 0'
   finish other
@@ -569,18 +575,18 @@ os.write(1, bytes(200000))' > $to"
 @test "either side may be restarted between streams" {
   backup_pair
   echo one > "$to"
-  same "$(cat "$from")" one
+  gets one
   stop_domain 2
   start_domain 2
   mkdir 2/streams/backup
   echo two > "$to"
-  same "$(cat "$from")" two
+  gets two
   kill_domain 1
   start_domain 1
   mkdir 1/streams/backup
   echo "allow 2" > 1/streams/backup/acl
   echo three > "$to"
-  same "$(cat "$from")" three
+  gets three
 }
 
 # --- Who closes -----------------------------------------------------------------------------------
@@ -608,7 +614,7 @@ of_a_user() {
   of_a_user
   cut_by_kill
   echo whole > "$to"
-  same "$(cat "$from")" whole
+  gets whole
 }
 
 @test "where /proc hides processes, each stream is cut, and the log says why" {

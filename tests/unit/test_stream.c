@@ -305,11 +305,48 @@ static void test_turns(void)
 	world_deinit(&w);
 }
 
+/* Nobody waits for room: a free ring is no news. */
+static void test_idle(void)
+{
+	struct world w;
+	struct sivc_writer *first, *second;
+	struct sivc_reader *reader;
+	struct sivc_waiter *waiter;
+	char in[10];
+	int calls = 0;
+
+	world_init(&w);
+	sivc_permit(w.ea, 2);
+	sivc_stream_begin(w.eb, 1, &first);
+	sivc_stream_begin(w.eb, 1, &second);
+	sivc_stream_write(first, "one", 3);
+	sivc_stream_wait_room(second, on_ready, &calls, &waiter);
+	reader = accept_one(&w);
+	read_some(reader, in, sizeof(in));
+	for (int i = 0; i < STEPS / 10; i++)
+		step(&w);
+	is(calls, 0, "who waits for its turn waits while the ring is empty");
+	is(sivc_stream_writable(first), 0, "and that is no breach of the receiver");
+	is(sivc_stream_writable(second), -EAGAIN, "who does not have its turn cannot write");
+	sivc_stream_end(first, false);
+	for (int i = 0; i < STEPS && calls == 0; i++)
+		step(&w);
+	is(calls, 1, "until it ends");
+	sivc_stream_wait_read(w.eb, 1, on_ready, &calls, &waiter);
+	for (int i = 0; i < STEPS / 10; i++)
+		step(&w);
+	is(sivc_stream_writable(second), 0, "nor is it one to wait until all was read");
+	sivc_stream_leave(reader);
+	sivc_stream_end(second, true);
+	world_deinit(&w);
+}
+
 int main(void)
 {
 	test_whole();
 	test_cut();
 	test_sender_ends();
 	test_turns();
+	test_idle();
 	return done_testing();
 }
