@@ -179,7 +179,7 @@ max_msg=524288
   fails limit mv 1/acl 1/inbox 2> /dev/null
   fails limit rmdir 1/peers 2> /dev/null
   fails limit ln -s acl 1/link 2> /dev/null
-  same "$(echo 1/*)" "1/acl 1/endpoints 1/inbox 1/inbox.from 1/peers 1/self 1/stats"
+  same "$(echo 1/*)" "1/acl 1/endpoints 1/inbox 1/inbox.from 1/peers 1/self 1/stats 1/streams"
 }
 
 @test "peers/ lists who has a rule and who was opened, and any other can be opened" {

@@ -155,6 +155,27 @@ sent() {
   cmp repository/file clone/file
 }
 
+@test "rsync runs over a pair of streams, one each way" {
+  backup_pair
+  echo "allow 1" > 2/streams/backup/acl
+  a_tree tree
+  mkdir out
+  # The server of rsync is in domain 1; its command is sent along, as a first line.
+  cat > shell << 'END'
+#!/bin/bash
+shift
+{ echo "$*"; exec cat; } <&0 > 2/streams/backup/peers/1 &
+exec cat 2/streams/backup/inbox
+END
+  chmod +x shell
+  # shellcheck disable=SC2016 # for the inner shell
+  start server bash -c '{ read -r command; $command > 1/streams/backup/peers/2; } < 1/streams/backup/inbox'
+  limit rsync -a -e ./shell tree/ "far:$PWD/out/"
+  finish server
+  same "$status" 0
+  diff -r tree out
+}
+
 # --- Ends -----------------------------------------------------------------------------------------
 
 @test "a reader gets bytes as they come, and then the end for ever" {
