@@ -14,6 +14,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "lockfile.h"
 #include "log.h"
 #include "options.h"
 #include "sandbox.h"
@@ -116,9 +117,11 @@ static int limit_files(const struct options *options)
 	char room[PATH_MAX];
 	const char *directory = NULL;
 
-	if (strcmp(options->source, "xen") != 0) {
+	/* A rule is about what is there.  If it cannot be made, libsivc will say why. */
+	if (strcmp(options->source, "xen") == 0) {
+		mkdir(LOCKFILE_DIR, S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH);
+	} else {
 		directory = directory_of(options, room, sizeof(room));
-		/* A rule is about what is there.  If it cannot be made, libsivc will say why. */
 		if (mkdir(directory, S_IRWXU) < 0 && errno != EEXIST)
 			directory = NULL;
 	}
