@@ -4,6 +4,10 @@
  * /proc/PID/stat (proc_pid_stat(5)) has PF_SIGNALED in a thread that a signal ends.  All may read
  * it.
  *
+ * But a thread that executes a program closes files, too, and holds a lock then that a read of stat
+ * waits for: it would wait for us, and we for it.  A thread that ends has no memory any more when
+ * it closes its files, and status, which takes no such lock, says so: then stat can be read.
+ *
  * When a process ends by exit(2), the kernel ends its other threads as if by SIGKILL, and they have
  * the flag, too.  The file is closed by the thread that goes last, which may be one of those.  But
  * the thread that called exit has no flag, and if it is the first one of the process it can be seen
@@ -61,7 +65,8 @@ static int is_signaled(const char *path)
 	return field ? (strtoul(field, NULL, 10) & SIGNALED) != 0 : -EIO;
 }
 
-static int process_of(pid_t thread, pid_t *process)
+/* 0: the thread does not end.  1: it does, and *process is what it is of. */
+static int is_ending(pid_t thread, pid_t *process)
 {
 	char path[PATH_ROOM], text[STATUS_MAX];
 	const char *field;
@@ -75,7 +80,7 @@ static int process_of(pid_t thread, pid_t *process)
 	if (!field)
 		return -EIO;
 	*process = (pid_t)strtol(field + strlen("\nTgid:\t"), NULL, 10);
-	return 0;
+	return strstr(text, "\nVmSize:") == NULL;
 }
 
 /* A thread that goes while we look says nothing. */
@@ -104,12 +109,11 @@ int dying_of_signal(pid_t thread)
 {
 	char path[PATH_ROOM];
 	pid_t process;
-	int r;
+	int r = is_ending(thread, &process);
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
-	r = is_signaled(path);
 	if (r <= 0)
 		return r;
-	r = process_of(thread, &process);
-	return r < 0 ? r : all_signaled(process);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
+	r = is_signaled(path);
+	return r <= 0 ? r : all_signaled(process);
 }

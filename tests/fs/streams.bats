@@ -325,6 +325,17 @@ cut_message=none
   cut cat
 }
 
+@test "who closes it by executing a program ends it, and waits for nothing" {
+  backup_pair
+  start reader cat "$from"
+  limit python3 -c 'import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CLOEXEC)
+os.write(fd, b"by exec")
+os.execvp("true", ["true"])' "$to"
+  finish reader
+  same "$output" "by exec"
+}
+
 @test "a writer that dies while a reader waits cuts" {
   backup_pair
   start_op writer "$to" w write=half pause
