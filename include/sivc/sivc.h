@@ -28,6 +28,13 @@
  *	-EIO	  xenstore does not answer, or the connection to it is lost (the log said which)
  *	-ESHUTDOWN the endpoint, or all of it, was closed by a callback while this waited
  *
+ * The message of a send that failed did not arrive, and will not: also with -EACCES, -EPIPE and
+ * -EINTR, and however often the receiver has refused and permitted meanwhile.  It may have arrived
+ * with -ESHUTDOWN; with -EPROTO; with -EPIPE, if this domain was restored meanwhile; and if the
+ * receiver was stopped or killed in the middle of refusing or closing, for as long as the sender
+ * could wait.  That is no time with SIVC_NOWAIT (-EACCES) and when it is taken back (-EINTR), else
+ * a second (-EPROTO) or until the receiver has gone (-EPIPE).
+ *
  * Callbacks are called from sivc_dispatch and sivc_wait alone (sivc_send and sivc_receive wait with
  * sivc_wait), and may call anything here, closing included.
  *
@@ -86,7 +93,8 @@ struct sivc_config {
 
 /* Strings of the config are copied.  -EINVAL: the log says which setting is wrong. */
 int sivc_open(const struct sivc_config *config, struct sivc **sivc);
-/* Closes its endpoints; NULL is fine.  In a callback: sivc_wait then returns -ESHUTDOWN. */
+/* Closes its endpoints; NULL is fine.  In a callback: sivc_wait and sivc_dispatch then return
+ * -ESHUTDOWN. */
 void sivc_close(struct sivc *sivc);
 
 /*

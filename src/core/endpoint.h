@@ -19,7 +19,7 @@ struct sivc_waiter {
 	sivc_receive_fn *receive; /* NULL: it waits to send */
 	sivc_ready_fn *ready;
 	void *data;
-	uint16_t domid;             /* to send: to whom, */
+	struct outbound *out;       /* to send: to whom, */
 	size_t length;              /* and how long a message; 0: */
 	struct sivc_writer *writer; /* the next bytes of this stream; NULL: */
 	uint32_t target;            /* until R has read up to here */

@@ -24,12 +24,12 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* A message out of the ring: in its sender's queue, or with a reader who took it. */
+/* A message out of the ring: unread, or taken by a reader. */
 struct sivc_unread {
 	TAILQ_ENTRY(sivc_unread) link;
-	struct inbound *in; /* with a reader: whose it is; NULL: the endpoint was closed */
+	struct inbound *in; /* if taken; NULL: the endpoint was closed */
 	uint32_t length;
-	uint32_t offset; /* this much of it was read */
+	uint32_t offset; /* of what was not read */
 	uint8_t bytes[];
 };
 
@@ -47,7 +47,7 @@ struct assembly {
 	struct sivc_unread *message; /* NULL: none */
 	uint32_t capacity;           /* bytes */
 	uint32_t turns;              /* that went into it */
-	unsigned int abandoned;      /* messages in a row that were begun and not ended */
+	unsigned int abandoned;      /* in a row: begun and not ended */
 	uint32_t wasted;             /* turns that went into those */
 };
 
@@ -150,7 +150,6 @@ int inbound_publish(struct inbound *in);
 /* The next message, in place.  -EAGAIN, -EPROTO: none. */
 int inbound_peek(struct inbound *in, struct sivc_message *message);
 void inbound_consume(struct inbound *in);
-/* Consumes it, too: sivc_take. */
 int inbound_take(
 	struct inbound *in, const struct sivc_message *message, struct sivc_unread **unread);
 void inbound_putback(struct sivc_unread *unread);

@@ -3,7 +3,7 @@
  * page.c: the access control table's page.
  *
  * The owner of a page that we read may write anything at any time.  So reading is bounded
- * (PAGE_TRIES), and what was read is checked before it is used.
+ * (FRUITLESS_MAX), and what was read is checked before it is used.
  */
 #include "page.h"
 
@@ -12,10 +12,7 @@
 #include <sys/random.h>
 
 #include "shared.h"
-
-/* A change takes a microsecond, unless its owner loses its processor.  Then the reader comes again.
- */
-#define PAGE_TRIES 100
+#include "tuning.h"
 
 _Static_assert(sizeof(struct sivc_page) <= SIVC_PAGE_SIZE, "a row is a page");
 _Static_assert(sizeof(struct sivc_ctl) <= SIVC_PAGE_SIZE, "a control page is a page");
@@ -138,7 +135,7 @@ int page_read(const struct sivc_page *page, uint64_t nonce, struct page_view *vi
 		view->seq = seq; /* looked at again when it changes */
 		return r;
 	}
-	for (int i = 0; i < PAGE_TRIES; i++) {
+	for (int i = 0; i < FRUITLESS_MAX; i++) {
 		if (!copy(page, &now))
 			continue;
 		*view = now;

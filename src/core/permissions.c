@@ -28,7 +28,7 @@ struct snapshot {
 	size_t named_count;
 	uint16_t *domids; /* domains that `*` is about, by number */
 	size_t domid_count;
-	bool unasked; /* others have caused it: what is lacking is told now and then */
+	bool unasked; /* no local user has caused it: the log is limited */
 };
 
 static void snapshot_deinit(struct snapshot *snapshot)
@@ -184,7 +184,7 @@ static bool exists(const struct snapshot *snapshot, uint16_t domid)
 			       domid_compare));
 }
 
-/* A domain has ended if the rules that found it there before do not find it now. */
+/* A domain has ended if the same rules found it before and do not now. */
 static void mark_known(struct sivc_endpoint *ep, const struct snapshot *snapshot, bool same_rules)
 {
 	struct inbound *in, *next;
@@ -371,7 +371,7 @@ static void forgive(
  */
 static int replace_acl(struct sivc_endpoint *ep, struct acl *acl, const struct acl *written)
 {
-	struct snapshot snapshot;
+	struct snapshot snapshot = {0};
 	struct hv_watch *watch = NULL;
 	int r = ep->receiver.events ? watch_names(ep, acl, &watch) : -EAGAIN; /* restore.c */
 

@@ -222,6 +222,12 @@ static int look(struct inbound *in, struct sivc_message *message)
 	return in->ep->streams ? incoming_peek(in, message) : inbound_peek(in, message);
 }
 
+/* A breach is for those who wait for its domain. */
+static bool is_news(const struct inbound *in, int r)
+{
+	return r == 0 || r == -ECONNRESET || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters));
+}
+
 /* It has no message now.  Does it keep a place in the queue, behind the others? */
 static bool goes_to_the_end(struct inbound *in, int r)
 {
@@ -255,10 +261,9 @@ static int next_turn(struct sivc_endpoint *ep, enum audience audience, struct in
 			continue;
 		r = look(in, message);
 		*result = in;
-		if (r == 0 || r == -ECONNRESET || (r == -EPROTO && !TAILQ_EMPTY(&in->waiters)))
+		if (is_news(in, r))
 			return r;
-		if (r == -ENOMEM && !poor)
-			poor = in;
+		poor = r == -ENOMEM && !poor ? in : poor;
 		if (!goes_to_the_end(in, r))
 			continue;
 		ep->receiver.taken++;

@@ -14,15 +14,10 @@
 #include <errno.h>
 
 #include "shared.h"
+#include "tuning.h"
 
 #define RING_FLAGS (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
 #define MARKS      (SIVC_FRAME_LAST | SIVC_FRAME_CUT)
-
-/* A sender whose message is shorter than the first part of the ring is woken when the second, but
- * not more than WAKE_MOST, is free: once for many messages. */
-#define SMALL_PART 8
-#define WAKE_PART  2
-#define WAKE_MOST  32768u /* bytes */
 
 static uint32_t tx_used(const struct ring_tx *tx)
 {
@@ -107,7 +102,7 @@ static uint32_t worth_waking(const struct ring_tx *tx, uint32_t need)
 {
 	uint32_t many = tx->size / WAKE_PART < WAKE_MOST ? tx->size / WAKE_PART : WAKE_MOST;
 
-	return need < tx->size / SMALL_PART && need < many ? many : need;
+	return need < tx->size / RELEASE_PART && need < many ? many : need;
 }
 
 int ring_tx_sleep(struct ring_tx *tx, uint32_t need, bool *sleep)

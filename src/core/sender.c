@@ -486,7 +486,7 @@ static int wait_add(struct outbound *out, const struct sivc_waiter *what, sivc_r
 	waiter->list = &out->line.waiters;
 	waiter->ready = fn;
 	waiter->data = data;
-	waiter->domid = out->domid;
+	waiter->out = out;
 	TAILQ_INSERT_TAIL(&out->line.waiters, waiter, link);
 	count_waiting(out);
 	loop_defer(&out->ep->sivc->loop, &out->line.run, on_run);
@@ -582,7 +582,7 @@ void sivc_stream_end(struct sivc_writer *writer, bool cut)
 
 void sender_wait_cancel(struct sivc_waiter *waiter)
 {
-	waiter_leave(sender_find(waiter->ep, waiter->domid), waiter);
+	waiter_leave(waiter->out, waiter);
 	free(waiter);
 }
 

@@ -12,9 +12,6 @@
 
 #include "endpoint.h"
 
-/* So many outbounds that are not open stay, for sends without sivc_peer_open. */
-#define SENDER_IDLE_MAX 64
-
 void sender_deinit(struct sivc_endpoint *ep); /* drops what waits */
 /* Around a change of the hypervisor's handles.  What waits goes on waiting. */
 void sender_suspend(struct sivc_endpoint *ep);

@@ -20,8 +20,7 @@
 
 /*
  * So often in a row may a peer cost us something for nothing: a signal without data (XSA-332), a
- * message that it does not end, a line in the log.  An honest peer that loses a race does it once
- * or twice.
+ * message without end, a line in the log.  An honest peer that loses a race does it once or twice.
  */
 #define IDLE_EVENTS_MAX 8
 
@@ -67,6 +66,17 @@
 
 /* The least piece of a long message, so that both sides work at once. */
 #define PIECE_PART 4
+
+/*
+ * A sender whose message is shorter than a RELEASE_PART is woken when this part is free, but no
+ * more than WAKE_MOST bytes: once for many messages.
+ */
+#define WAKE_PART 2
+#define WAKE_MOST 32768u
+
+/* Domains that were sent to without being opened, which are remembered: 400 bytes and a watch each.
+ */
+#define SENDER_IDLE_MAX 64
 
 /* Spinning: see sivc_wait. */
 

@@ -74,7 +74,7 @@ static int process_of(pid_t thread, pid_t *process)
 	field = strstr(text, "\nTgid:\t");
 	if (!field)
 		return -EIO;
-	*process = atoi(field + strlen("\nTgid:\t"));
+	*process = (pid_t)strtol(field + strlen("\nTgid:\t"), NULL, 10);
 	return 0;
 }
 

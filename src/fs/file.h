@@ -10,7 +10,14 @@
 #ifndef SIVCFS_FILE_H
 #define SIVCFS_FILE_H
 
+#include <linux/fuse.h>
+
 #include "tree.h"
+
+/* Not in kernel headers before 6.2.  A kernel that does not know it does without. */
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES (1 << 6)
+#endif
 
 struct file {
 	/* Set by file_init. */

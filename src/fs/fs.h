@@ -16,8 +16,9 @@
  *	file.c		open files, whatever they are; replies
  *	acl.c		the file acl
  *	text.c		the files self and stats
- *	messages.c	the files inbox, inbox.from and peers/N; reading.c, writing.c, poll.c, held.c
- *	stream.c	the same of endpoints of streams; stream_*.c, kept.c, dying.c
+ *	messages.c	the files inbox, inbox.from and peers/N; then reading.c, writing.c, poll.c,
+ *			held.c
+ *	stream.c	the same of endpoints of streams; then stream_*.c, dying.c
  *	ioctl.c		ioctls on any of them
  *	locks.c		flock and fcntl locks on any of them
  *	account.c	the memory that each user may cause

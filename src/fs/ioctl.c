@@ -118,8 +118,8 @@ static int set_framed(struct messages *messages, uint32_t value)
 /* *value: what the caller gave, and what it gets. */
 static int run(fuse_req_t request, struct file *file, unsigned int command, uint32_t *value)
 {
-	struct stream *stream = stream_of(file);
-	struct messages *messages = NULL;
+	struct stream *stream = stream_is(file) ? stream_of(file) : NULL;
+	struct messages *messages = stream ? &stream->handle : NULL;
 
 	if (file->ops == &inbox_ops || file->ops == &peer_ops)
 		messages = container_of(file, struct messages, file);

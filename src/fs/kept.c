@@ -4,31 +4,42 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
+#include "account.h"
 #include "fs.h"
 
-/* Of a request's memory, which is FS_REQUEST_MAX. */
-#define WORTH_TAKING (FS_REQUEST_MAX / 16)
+/* Of a request's memory, which is FS_REQUEST_MAX; and what of it is charged at least. */
+#define WORTH_TAKING (FS_REQUEST_MAX / 8)
+#define TAKEN_CHARGE (FS_REQUEST_MAX / 4)
 
-int kept_take(struct fs *fs, const char *data, size_t size, struct kept *kept, const char **bytes)
+int kept_take(struct fs *fs, uid_t uid, const char *data, size_t size, struct kept *kept,
+	const char **bytes)
 {
-	if (size >= WORTH_TAKING) {
-		*kept = (struct kept){.memory = fs->request.mem, .taken = true};
-		*bytes = data;
+	bool take = size >= WORTH_TAKING;
+	size_t charged = take ? MAX(size, TAKEN_CHARGE) : size;
+	char *memory = take ? fs->request.mem : malloc(size);
+	int r = memory ? account_take(fs, uid, charged) : -ENOMEM;
+
+	if (r < 0) {
+		if (!take)
+			free(memory);
+		return r;
+	}
+	*kept = (struct kept){memory, take, uid, charged};
+	if (take) {
 		fs->request.mem = fs->spare; /* NULL: libfuse makes another */
 		fs->spare = NULL;
-		return 0;
+		*bytes = data;
+	} else {
+		*bytes = memcpy(memory, data, size);
 	}
-	*kept = (struct kept){.memory = malloc(size)};
-	if (!kept->memory)
-		return -ENOMEM;
-	memcpy(kept->memory, data, size);
-	*bytes = kept->memory;
 	return 0;
 }
 
 void kept_give(struct fs *fs, const struct kept *kept)
 {
+	account_give(fs, kept->uid, kept->charged);
 	if (kept->taken && !fs->spare)
 		fs->spare = kept->memory;
 	else

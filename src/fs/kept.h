@@ -8,17 +8,23 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct fs;
 
 struct kept {
 	char *memory;
 	bool taken; /* it was the request's */
+	uid_t uid;  /* to whom it is charged */
+	size_t charged;
 };
 
-/* `data` lies in the memory of the request that is processed.  *bytes: where it lies now.  -ENOMEM
+/*
+ * `data` lies in the memory of the request that is processed, which is that user's.  *bytes: where
+ * it lies now.  -ENOMEM; -ENOBUFS: the user has too much (account.h).
  */
-int kept_take(struct fs *fs, const char *data, size_t size, struct kept *kept, const char **bytes);
+int kept_take(struct fs *fs, uid_t uid, const char *data, size_t size, struct kept *kept,
+	const char **bytes);
 void kept_give(struct fs *fs, const struct kept *kept);
 
 #endif

@@ -220,7 +220,7 @@ static int frames_reserve(struct frames *frames)
 
 	if (frames->count < frames->room)
 		return 0;
-	taken = reallocarray(frames->taken, room, sizeof(*taken));
+	taken = reallocarray(frames->taken, room, sizeof(struct sivc_unread *));
 	if (!taken)
 		return -ENOMEM;
 	frames->taken = taken;

@@ -20,10 +20,13 @@
 #include "dying.h"
 #include "log.h"
 
+bool stream_is(const struct file *file)
+{
+	return file->ops == &stream_inbox_ops || file->ops == &stream_peer_ops;
+}
+
 struct stream *stream_of(struct file *file)
 {
-	if (!file->branch->streams || (file->kind != NODE_INBOX && file->kind != NODE_PEER))
-		return NULL;
 	return container_of(container_of(file, struct messages, file), struct stream, handle);
 }
 
@@ -68,7 +71,7 @@ static int stream_open(const struct node *node, int flags, struct file **file)
 		free(stream);
 		return r;
 	}
-	file_init(&handle->file, node->kind == NODE_INBOX ? &stream_inbox_ops : &stream_peer_ops,
+	file_init(&handle->file, node->kind == NODE_PEER ? &stream_peer_ops : &stream_inbox_ops,
 		node, flags);
 	*file = &handle->file;
 	return 0;
@@ -162,7 +165,10 @@ uint32_t stream_queued(struct stream *stream)
 {
 	struct sivc_message message;
 
-	return stream_readable(stream, &message) == 0 ? message.length : 0;
+	const struct line *line = &stream->handle.line;
+	uint32_t bytes = stream_readable(stream, &message) == 0 ? message.length : 0;
+
+	return bytes + line->length - line->offset;
 }
 
 /* As in messages.c, but for NOFLUSH: each close of what is open for writing is looked at. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.h: an open inbox or peers/N of an endpoint of streams.
+ * stream.h: an open inbox, inbox.from or peers/N of an endpoint of streams.
  *
  * A handle that is open for writing has one stream, from its first byte to the last close.  One
  * that is open for reading takes the next stream at its first read, and no other.
@@ -18,7 +18,7 @@
 #define EVENTS_OUT (POLLOUT | POLLWRNORM)
 
 struct stream {
-	struct messages handle; /* what it has in common with one for messages: from, held, poll */
+	struct messages handle; /* what it has in common with one for messages: not its `unread` */
 
 	/* stream_read.c */
 	struct sivc_reader *reader; /* NULL: no stream yet */
@@ -34,7 +34,8 @@ struct stream {
 	TAILQ_HEAD(, stream_write) writes;
 };
 
-/* Of an open file of an endpoint of streams, or NULL. */
+/* It is one. */
+bool stream_is(const struct file *file);
 struct stream *stream_of(struct file *file);
 struct sivc_endpoint *stream_endpoint(const struct stream *stream);
 /* SIVC_IOC_CUT.  -EBADF: not open for writing. */

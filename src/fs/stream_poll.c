@@ -20,8 +20,13 @@ static unsigned int possible(const struct stream *stream, unsigned int events)
 
 static unsigned int ready_in(struct stream *stream)
 {
+	const struct line *line = &stream->handle.line;
 	struct sivc_message message;
-	int r = TAILQ_EMPTY(&stream->reads) ? stream_readable(stream, &message) : -EAGAIN;
+	int r;
+
+	if (line->offset < line->length)
+		return EVENTS_IN;
+	r = TAILQ_EMPTY(&stream->reads) ? stream_readable(stream, &message) : -EAGAIN;
 
 	if (r == -EAGAIN)
 		return 0;

@@ -10,8 +10,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/param.h>
 
 #include "stream.h"
@@ -34,6 +37,28 @@ int stream_readable(struct stream *stream, struct sivc_message *message)
 	return sivc_peek(stream_endpoint(stream), stream->handle.from, message);
 }
 
+/* Of inbox.from: its first line. */
+static void line_make(struct messages *handle, uint16_t sender)
+{
+	struct line *line = &handle->line;
+	char name[SIVC_NAME_MAX + 1];
+
+	if (handle->file.kind != NODE_INBOX_FROM)
+		return;
+	if (sivc_name_of(handle->file.branch->fs->sivc, sender, name) < 0)
+		strcpy(name, "-");
+	line->length = (uint8_t)snprintf(
+		line->text, sizeof(line->text), "%" PRIu16 " - %s\n", sender, name);
+}
+
+static void give_line(struct line *line, fuse_req_t request, size_t size)
+{
+	size_t given = MIN(size, (size_t)(line->length - line->offset));
+
+	if (fuse_reply_buf(request, line->text + line->offset, given) == 0)
+		line->offset = (uint8_t)(line->offset + given);
+}
+
 /* The stream that begins is this handle's. */
 static int accept_stream(struct stream *stream)
 {
@@ -43,9 +68,11 @@ static int accept_stream(struct stream *stream)
 
 	if (r == 0)
 		r = sivc_stream_accept(endpoint, &message, &stream->reader);
-	if (r == 0)
-		stream->handle.sender = message.sender;
-	return r;
+	if (r < 0)
+		return r;
+	stream->handle.sender = message.sender;
+	line_make(&stream->handle, message.sender);
+	return 0;
 }
 
 static int reply_bytes(
@@ -67,10 +94,15 @@ static int reply_bytes(
  */
 static int give(struct stream *stream, fuse_req_t request, size_t size)
 {
+	struct line *line = &stream->handle.line;
 	struct sivc_message message;
 	size_t given;
 	int r = stream->reader ? 0 : accept_stream(stream);
 
+	if (r == 0 && line->offset < line->length) {
+		give_line(line, request, size);
+		return 0;
+	}
 	if (r == 0)
 		r = sivc_stream_peek(stream->reader, &message);
 	if (r == -ECONNRESET)

@@ -119,7 +119,8 @@ static int hold(
 
 	if (!write)
 		return -ENOMEM;
-	r = kept_take(stream->handle.file.branch->fs, data, size, &write->kept, &write->data);
+	r = kept_take(stream->handle.file.branch->fs, fuse_req_ctx(request)->uid, data, size,
+		&write->kept, &write->data);
 	if (r < 0) {
 		free(write);
 		return r;

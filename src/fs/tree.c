@@ -183,8 +183,6 @@ const char *node_name(enum node_kind kind)
 
 bool node_exists(const struct branch *branch, enum node_kind kind)
 {
-	if (kind == NODE_INBOX_FROM && branch->streams)
-		return false;
 	return kinds[kind].name && (!kinds[kind].root_only || branch == branch->fs->root);
 }
 
@@ -397,15 +395,16 @@ static double entry_timeout(const struct node *node)
 	return node->kind < NODE_FIXED ? FOREVER : 0;
 }
 
-/* A notice that data was stored there, of no bytes. */
+/* A notice that a byte is stored there, since one of none changes nothing. */
 static void tell_end(const struct node *node)
 {
-	struct fuse_bufvec nothing = FUSE_BUFVEC_INIT(0);
+	struct fuse_bufvec byte = FUSE_BUFVEC_INIT(1);
 
 	if (!node->endless || node->changes != node->branch->changes)
 		return;
+	byte.buf[0].mem = (char[]){0};
 	fuse_lowlevel_notify_store(
-		node->branch->fs->session, node_id(node), NEVER_REACHED, &nothing, 0);
+		node->branch->fs->session, node_id(node), NEVER_REACHED, &byte, 0);
 }
 
 void tree_endless(struct node *node)

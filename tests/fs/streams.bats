@@ -107,7 +107,7 @@ sent() {
   export GNUPGHOME=$PWD/keys
   local gpg='gpg --batch --quiet --passphrase secret --pinentry-mode loopback'
   sends "$gpg --symmetric < data"
-  limit $gpg --decrypt < "$from" > out
+  limit bash -c "$gpg --decrypt" < "$from" > out
   sent
   gpgconf --kill all
   cmp data out
@@ -232,6 +232,18 @@ sent() {
   cmp three out3
   finish second
   finish third
+}
+
+@test "inbox.from has a line that says who sends, and then the stream" {
+  backup_pair
+  blob 100000 data
+  sends 'cat data'
+  (read -r domain length name; cat > out; echo "$domain $length $name") < 1/streams/backup/inbox.from > line
+  sent
+  same "$(cat line)" "2 - -"
+  cmp data out
+  : > "$to"
+  same "$(op 1/streams/backup/inbox.from r read read sender)" $'read 6 2 - -\\x0a\nread 0\nsender 2'
 }
 
 # --- Cuts -----------------------------------------------------------------------------------------
@@ -433,7 +445,7 @@ os.write(1, bytes(200000))' > $to"
 
 @test "mkdir in streams/ makes an endpoint of its own, beside one of messages with that name" {
   backup_pair
-  same "$(ls 1/streams/backup)" $'acl\ninbox\npeers\nstats'
+  same "$(ls 1/streams/backup)" $'acl\ninbox\ninbox.from\npeers\nstats'
   same "$(ls 1/streams)" backup
   mkdir 1/endpoints/backup
   same "$(ls 1/endpoints)" backup

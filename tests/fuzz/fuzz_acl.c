@@ -43,7 +43,7 @@ static void check_meaning(const struct acl *acl)
 			continue;
 		}
 		memcpy(name.name, rule->name, sizeof(name.name));
-		if (!acl_has_name(acl, rule->name))
+		if (!acl_rule_of(acl, rule->name))
 			abort();
 		/* A refusal by a name wins; a permission needs no other rule against it. */
 		if (!rule->allow && acl_allows(acl, 7, &name, 1))

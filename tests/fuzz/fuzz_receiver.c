@@ -107,8 +107,8 @@ static void use(struct input *input)
 		if (sending_busy)
 			break;
 		sending_message = (struct iovec){bytes, length};
-		sending = (struct sending){
-			.messages = &sending_message, .count = 1, .done = on_sent};
+		sending =
+			(struct sending){.messages = &sending_message, .count = 1, .done = on_sent};
 		sending_busy = true;
 		if (send_start(victim->ep, ATTACKER, &sending) != -EINPROGRESS)
 			sending_busy = false;

@@ -32,7 +32,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 read -ra fuse <<< "$(pkg-config --cflags fuse3)"
-flags=(-g -O1 -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 '-fsanitize=fuzzer,address,undefined'
+flags=(-g -O1 -std=gnu11 -Werror=implicit -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 '-fsanitize=fuzzer,address,undefined'
   -fno-sanitize-recover=all -I "$repo/include" -I "$repo/src/common" -I "$core" -I "$repo/src/hv" -I "$repo/src/fs"
   -I "$repo/tests/lib")
 # A target that includes one .c file calls little of what that file calls.
@@ -44,7 +44,7 @@ build() { # target
   local out=(-o "$dir/$1")
   case $1 in
     sender | receiver)
-      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo"/src/hv/{hv,fork}.c "$repo/src/common/number.c" "${out[@]}"
       ;;
     acl) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}" ;;
     node) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;

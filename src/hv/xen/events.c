@@ -180,6 +180,11 @@ static int no_ports(struct hv *hv)
 	return -ENOSPC;
 }
 
+/* Xen's own access control, which is asked before ours. */
+static const char forbidden[] =
+	"; Xen does not let these domains share anything: in its SILO mode none but dom0 may "
+	"(xsm=dummy on Xen's command line lifts that), or a FLASK policy forbids it";
+
 int xen_port_alloc(
 	struct hv_events *base, uint16_t domid, hv_port_fn *fn, void *data, struct hv_port **port)
 {
@@ -191,8 +196,8 @@ int xen_port_alloc(
 		return port_new(events, number, fn, data, port);
 	if (error == ENOSPC)
 		return no_ports(base->hv);
-	hv_log(base->hv, LOG_ERR, "cannot allocate an event channel for domain %u: %s", domid,
-		strerror(error));
+	hv_log(base->hv, LOG_ERR, "cannot allocate an event channel for domain %u: %s%s", domid,
+		strerror(error), error == EPERM ? forbidden : "");
 	return -error;
 }
 
