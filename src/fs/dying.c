@@ -61,7 +61,15 @@ static int is_signaled(const char *path)
 	return field ? (strtoul(field, NULL, 10) & SIGNALED) != 0 : -EIO;
 }
 
-static int process_of(pid_t thread, pid_t *process)
+/*
+ * Of a thread: its process, and whether it has begun to end.  One that ends has no memory any more
+ * when it closes its files, and so no VmSize in /proc/PID/status.
+ *
+ * Only of such a one may /proc/PID/stat be read.  A process that executes a program closes files,
+ * too, and holds the lock meanwhile that reading stat takes: both would wait for each other, for
+ * ever.
+ */
+static int look_at(pid_t thread, pid_t *process, bool *ending)
 {
 	char path[PATH_ROOM], text[STATUS_MAX];
 	const char *field;
@@ -75,6 +83,7 @@ static int process_of(pid_t thread, pid_t *process)
 	if (!field)
 		return -EIO;
 	*process = (pid_t)strtol(field + strlen("\nTgid:\t"), NULL, 10);
+	*ending = !strstr(text, "\nVmSize:");
 	return 0;
 }
 
@@ -104,12 +113,12 @@ int dying_of_signal(pid_t thread)
 {
 	char path[PATH_ROOM];
 	pid_t process;
-	int r;
+	bool ending;
+	int r = look_at(thread, &process, &ending);
 
+	if (r < 0 || !ending)
+		return r;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
 	r = is_signaled(path);
-	if (r <= 0)
-		return r;
-	r = process_of(thread, &process);
-	return r < 0 ? r : all_signaled(process);
+	return r <= 0 ? r : all_signaled(process);
 }

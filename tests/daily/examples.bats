@@ -81,6 +81,18 @@ END
   ends receiver
 }
 
+@test "sign.sh: a letter is signed, and the key stays" {
+  vms streams/sign
+  openssl genpkey -algorithm ed25519 -out key.pem
+  openssl pkey -in key.pem -pubout -out key.pub
+  example keys "$repo/mountscripts/sivc-serve" 1/streams/sign -- "$examples/sign.sh" key.pem
+  blob 10000 letter
+  limit "$repo/mountscripts/sivc-call" 2/streams/sign home < letter > letter.sig || { cat keys.out; return 1; }
+  openssl pkeyutl -verify -pubin -inkey key.pub -rawin -in letter -sigfile letter.sig
+  eventually grep -qx "signed 10000 bytes for web" keys.out
+  ends keys
+}
+
 @test "run-allowed.sh: runs what is allowed, and nothing else" {
   vms streams/run
   example runner "$repo/mountscripts/sivc-serve" 1/streams/run -- "$examples/run-allowed.sh"

@@ -52,6 +52,15 @@ calls() {
   ends_server
 }
 
+# A shell that executes a program closes its copies of the answer meanwhile: sivcfs once waited for it then.
+@test "a program that has its own output elsewhere reads the call to its end" {
+  service -- sh -c 'cat > whole; wc -c < whole'
+  blob 10000 data
+  same "$(calls 2 < data)" 10000
+  cmp data whole
+  ends_server
+}
+
 @test "callers at the same time, from one domain and from several, each get their own answers" {
   service -- sh -c 'read -r line; seq -f "$SIVC_DOMID $line %.0f" 500'
   local n id jobs=()
