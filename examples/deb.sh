@@ -91,7 +91,10 @@ package() {
   local directory=$work/$1
   documents "$1"
   find "$directory/usr/share/man" -type f -exec gzip -9n {} + 2> /dev/null || :
-  [[ $1 != sivcfs ]] || ln -s mount.sivc.8.gz "$directory/usr/share/man/man8/mount.fuse.sivc.8.gz"
+  if [[ $1 == sivcfs ]]; then
+    ln -s mount.sivc.8.gz "$directory/usr/share/man/man8/mount.fuse.sivc.8.gz"
+    ln -s sivc-serve.1.gz "$directory/usr/share/man/man1/sivc-call.1.gz"
+  fi
   find "$directory" -type d -exec chmod 0755 {} +
   mkdir -p "$directory/DEBIAN"
   (cd "$directory" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) \

@@ -27,7 +27,7 @@
 #define SIGNALED   0x400 /* PF_SIGNALED of <linux/sched.h>, which programs have not */
 #define FLAGS      7     /* the field of that number comes after so many spaces behind the name */
 #define STAT_MAX   1024
-#define STATUS_MAX 4096
+#define STATUS_MAX 32768 /* its groups come before its memory, and it may have many */
 #define PATH_ROOM  64
 
 /* Its beginning, as a string. */
@@ -79,6 +79,8 @@ static int is_ending(pid_t thread, pid_t *process)
 	field = strstr(text, "\nTgid:\t");
 	if (!field)
 		return -EIO;
+	if (!strstr(text, "\nThreads:\t")) /* which comes after its memory */
+		return -EFBIG;
 	*process = (pid_t)strtol(field + strlen("\nTgid:\t"), NULL, 10);
 	return strstr(text, "\nVmSize:") == NULL;
 }

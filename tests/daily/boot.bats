@@ -92,6 +92,14 @@ arrives() {
 [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "cat /sivc1/self /sivc2/self"\n' \
     > "$root/etc/systemd/system/reader.service"
   ln -s ../reader.service "$root/etc/systemd/system/sivc-test.target.wants/"
+  # A program that 2 may call, and that tells whom it answers.
+  mkdir -p "$root/etc/sivc/services" "$root/etc/systemd/system/sivc-serve@who.service.d"
+  printf '#!/bin/sh\nread -r line\necho "$SIVC_DOMID asks for $line"\n' > "$root/etc/sivc/services/who"
+  chmod 0755 "$root/etc/sivc/services/who"
+  echo "allow 2" > "$root/etc/sivc/services/who.acl"
+  printf '[Unit]\nRequiresMountsFor=/sivc1\n[Service]\nEnvironment=SIVC=/sivc1\nReadWritePaths=/sivc1\n' \
+    > "$root/etc/systemd/system/sivc-serve@who.service.d/mount.conf"
+  enable sivc-serve@who.service
   boot
   inside systemctl --failed --no-legend
   inside journalctl --boot --no-pager -p warning
@@ -105,6 +113,10 @@ arrives() {
   same "$(inside stat -c '%U:%G %a' /run/sivc /etc/sivc)" $'root:sivc 770\nroot:root 755'
   # It runs as that user, and systemd knows which process it is.
   same "$(inside ps -o user=,comm= -p "$(says sivcfs@sivc2.service MainPID)" | xargs)" "sivc sivcfs"
+
+  # The service.
+  inside sh -c 'mkdir /sivc2/streams/who && echo "allow 1" > /sivc2/streams/who/acl'
+  same "$(echo this | inside sivc-call /sivc2/streams/who 1)" "2 asks for this"
 
   # A kill.
   local before

@@ -50,14 +50,15 @@ library=$build/src/libsivc.so.0
   for package in debs/*.deb; do
     dpkg-deb -x "$package" root
   done
-  local lib
-  lib=root/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+  local multiarch lib
+  multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+  lib=root/usr/lib/$multiarch
   same "$(LD_LIBRARY_PATH=$lib root/usr/sbin/sivcfs -V | cut -d, -f1)" "sivcfs $(grep -oP "version: '\K[0-9.]+" "$repo/meson.build" | head -n 1)"
   # What people look for is there.
   test -f root/lib/systemd/system/sivcfs@.service -o -f root/usr/lib/systemd/system/sivcfs@.service
   [[ -f root/usr/share/doc/sivcfs/examples/top.sh && -f root/usr/lib/sysusers.d/sivcfs.conf ]]
   # A program is compiled with it, and with the archive.
-  export PKG_CONFIG_SYSROOT_DIR=$PWD/root PKG_CONFIG_LIBDIR=$lib/pkgconfig:/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/pkgconfig
+  export PKG_CONFIG_SYSROOT_DIR=$PWD/root PKG_CONFIG_LIBDIR=$lib/pkgconfig:/usr/lib/$multiarch/pkgconfig
   # shellcheck disable=SC2046 # words
   gcc -o answer "$repo/examples/answer.c" $(pkg-config --cflags --libs libsivc)
   gcc -o answer-static "$repo/examples/answer.c" -I root/usr/include "$lib/libsivc.a" \

@@ -6,7 +6,7 @@ load ../fs/helpers
 # Prometheus' own checker.  The package would start a server here, so it is only taken apart.
 setup_file() {
   promtool=$(command -v promtool) && export promtool && return
-  cd "$BATS_FILE_TMPDIR"
+  cd "$BATS_FILE_TMPDIR" || return
   timeout 100 apt-get --quiet=2 download -o APT::Sandbox::User=root prometheus
   dpkg-deb --fsys-tarfile prometheus_*.deb | tar x ./usr/bin/promtool
   export promtool=$BATS_FILE_TMPDIR/usr/bin/promtool
@@ -52,7 +52,7 @@ busy_pair() {
   mkdir prom
   for round in 1 2; do
     limit "$repo/examples/prometheus/collect.sh" 1 prom
-    same "$(ls prom | xargs)" "sivc-endpoints-clip.prom sivc.prom"
+    same "$(echo prom/*)" "prom/sivc-endpoints-clip.prom prom/sivc.prom"
   done
   for file in prom/*; do
     limit "$promtool" check metrics < "$file"
