@@ -428,15 +428,22 @@ os.write(1, bytes(200000))' > $to"
 @test "each program that reads a cut stream fails" {
   backup_pair
   blob 200000 data
-  local program
-  cut_message='unexpected|premature|Read error|error'
-  for program in 'dd of=out' 'cpio --quiet -i' 'split - part.' 'zstd -q -d -c' 'gpg --batch -d' \
-    'pv -q' 'cp /dev/stdin out' 'python3 -c "import sys,shutil; shutil.copyfileobj(sys.stdin.buffer,sys.stdout.buffer)"'; do
-    echo "program: $program"
-    held_sender 'cat data'
+  mkdir -m 0700 keys
+  export GNUPGHOME=$PWD/keys
+  local line gpg='gpg --batch --quiet --passphrase secret --pinentry-mode loopback'
+  echo data | cpio --quiet -o > data.cpio
+  zstd -q data
+  bash -c "$gpg --symmetric -o data.gpg data"
+  cut_message='^' # each in its own words; the exit status counts
+  for line in 'data dd of=out' 'data.cpio cpio --quiet -i --to-stdout' 'data split - part.' \
+    'data.zst zstd -q -d -c' "data.gpg $gpg --decrypt" 'data pv -q' 'data cp /dev/stdin out' \
+    'data python3 -c "import sys,shutil; shutil.copyfileobj(sys.stdin.buffer,sys.stdout.buffer)"'; do
+    echo "what is read, and by what: $line"
+    held_sender "cat ${line%% *}"
     ends_by KILL sender
-    GNUPGHOME=$PWD cut bash -c "exec $program"
+    cut bash -c "exec ${line#* }"
   done
+  gpgconf --kill all
 }
 
 @test "the reader leaves: the writer gets EPIPE, and the next stream is whole" {
