@@ -81,6 +81,7 @@ user_directory() {
   mkdir -p place/mnt other/mnt
   start_domain 2
   serve 1 place/mnt dir=hv,domid=1
+  limit cat place/mnt/self > self # libfuse looks the path up once more when it has mounted
   # Now the path leads to the mount of domain 2, which has died as well.
   mv place moved
   ln -s "$PWD/swapped" place
