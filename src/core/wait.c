@@ -38,7 +38,7 @@ int sivc_send(struct sivc_endpoint *ep, uint16_t domid, const void *data, size_t
 {
 	const struct iovec message = {(void *)(uintptr_t)data, length};
 	struct result result = {0};
-	struct sivc_sending *sending;
+	struct sivc_sending *sending = NULL; /* of sivc_send_start alone */
 	ssize_t n;
 	int r;
 
@@ -51,7 +51,7 @@ int sivc_send(struct sivc_endpoint *ep, uint16_t domid, const void *data, size_t
 	if (n != -EINPROGRESS)
 		return n < 0 ? (int)n : 0;
 	r = wait_for(ep, &result);
-	if (r < 0 && r != -ESHUTDOWN && sivc_send_cancel(sending) == 1)
+	if (r < 0 && r != -ESHUTDOWN && sending && sivc_send_cancel(sending) == 1)
 		r = 0; /* it went all the same */
 	return r < 0 ? r : result.r;
 }

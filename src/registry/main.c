@@ -123,7 +123,7 @@ static int load_policy(struct program *program, struct policy *policy)
 /* Needs neither root nor xenstore. */
 static int check(struct program *program)
 {
-	struct policy policy;
+	struct policy policy = {0};
 	int r = load_policy(program, &policy);
 
 	if (r < 0)
@@ -213,7 +213,7 @@ static int take_lock(struct program *program)
 /* From the first publication to the end; `ready` is daemon_ready's, or negative. */
 static int publish(struct program *program, int ready)
 {
-	struct policy policy;
+	struct policy policy = {0};
 	int r = load_policy(program, &policy);
 
 	if (r == 0)
