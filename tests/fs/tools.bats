@@ -228,14 +228,14 @@ waits_in_mount() {
   pair
   printf hello > 2/peers/1
   mkdir 1/endpoints/clipboard
-  same "$(limit ls 1)" $'acl\nendpoints\ninbox\ninbox.from\npeers\nself\nstats'
+  same "$(limit ls 1)" $'acl\nendpoints\ninbox\ninbox.from\npeers\nself\nstats\nstreams'
   like "$(limit ls -lR 1)" "peers"
   like "$(limit ls -l 1/inbox)" "^-rw------- .* 0 "
   same "$(limit stat -c '%A %F' 1/acl)" "-rw------- regular file"
   same "$(limit stat -c %a 1/acl 1/peers/2 1/self 1/stats)" $'600\n600\n444\n444'
   same "$(limit find 1 | sort)" "$(printf '1%s\n' '' /acl /endpoints /endpoints/clipboard \
     /endpoints/clipboard/acl /endpoints/clipboard/inbox /endpoints/clipboard/inbox.from /endpoints/clipboard/peers \
-    /endpoints/clipboard/stats /inbox /inbox.from /peers /peers/2 /self /stats)"
+    /endpoints/clipboard/stats /inbox /inbox.from /peers /peers/2 /self /stats /streams)"
   limit du -s 1
   limit df 1
   limit stat -f 1
@@ -511,7 +511,7 @@ b'2'"
   start_op reader 1/inbox r read
   blocked reader
   # Not seq: its buffer is of 8192 bytes, whatever st_blksize says.
-  python3 -c 'for i in range(1000000001, 1000001001): print(i)' > 2/peers/1
+  python3 -E -c 'for i in range(1000000001, 1000001001): print(i)' > 2/peers/1
   finish reader
   like "$output" '^read 11000 1000000001'
   same "$(stat -c %o 1/inbox 1/inbox.from 1/peers/2 1/acl 1/stats 1/self | sort -u)" 131072
