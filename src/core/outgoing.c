@@ -172,23 +172,36 @@ static int send_end(struct sivc_writer *writer)
 	return 0;
 }
 
+bool outgoing_broken(const struct outbound *out)
+{
+	const struct sivc_writer *writer = first(out);
+
+	return writer && writer->begun && page_stream_is_broken(out->page, writer->begin);
+}
+
+/* Whether its writer looks or not: others in line wait for it. */
+static void end_broken(struct outbound *out)
+{
+	struct sivc_writer *writer = first(out);
+
+	if (out->state != OUTBOUND_LINKED || !outgoing_broken(out))
+		return;
+	dead(writer, -EPIPE);
+	if (writer->end != WRITER_OPEN)
+		outgoing_free(writer);
+}
+
 bool outgoing_end(struct outbound *out)
 {
 	struct sivc_writer *writer;
 
+	end_broken(out);
 	while ((writer = first(out)) != NULL && writer->end != WRITER_OPEN) {
 		if (send_end(writer) > 0)
 			return false;
 		outgoing_free(writer);
 	}
 	return true;
-}
-
-bool outgoing_broken(const struct outbound *out)
-{
-	const struct sivc_writer *writer = first(out);
-
-	return writer && writer->begun && page_stream_is_broken(out->page, writer->begin);
 }
 
 uint32_t outgoing_need(const struct outbound *out)
