@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -28,6 +27,11 @@ bool stream_is(const struct file *file)
 struct stream *stream_of(struct file *file)
 {
 	return container_of(container_of(file, struct messages, file), struct stream, handle);
+}
+
+struct stream *stream_of_held(const struct held *held)
+{
+	return container_of(held->messages, struct stream, handle);
 }
 
 struct sivc_endpoint *stream_endpoint(const struct stream *stream)

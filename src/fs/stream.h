@@ -12,6 +12,8 @@
 #ifndef SIVCFS_STREAM_H
 #define SIVCFS_STREAM_H
 
+#include <poll.h>
+
 #include "held.h"
 
 #define EVENTS_IN  (POLLIN | POLLRDNORM)
@@ -37,6 +39,7 @@ struct stream {
 /* It is one. */
 bool stream_is(const struct file *file);
 struct stream *stream_of(struct file *file);
+struct stream *stream_of_held(const struct held *held);
 struct sivc_endpoint *stream_endpoint(const struct stream *stream);
 /* SIVC_IOC_CUT.  -EBADF: not open for writing. */
 int stream_cut(struct stream *stream);

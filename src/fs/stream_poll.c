@@ -2,7 +2,6 @@
 /* poll, select and epoll on a stream: as in poll.c. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 
 #include "stream.h"
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +23,6 @@ struct stream_read {
 	size_t size;
 	TAILQ_ENTRY(stream_read) link;
 };
-
-static struct stream *stream_of_held(const struct held *held)
-{
-	return container_of(held->messages, struct stream, handle);
-}
 
 int stream_readable(struct stream *stream, struct sivc_message *message)
 {

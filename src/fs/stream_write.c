@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,11 +27,6 @@ struct stream_sync {
 	struct held held;
 	struct sivc_waiter *waiter;
 };
-
-static struct stream *stream_of_held(const struct held *held)
-{
-	return container_of(held->messages, struct stream, handle);
-}
 
 /* 0: all of it was sent; -EAGAIN: *sent bytes more were.  After another error all is over. */
 static int send_bytes(struct stream *stream, const char *data, size_t size, size_t *sent)

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,9 +15,7 @@
 #include "hv.h"
 #include "sivc/wire.h"
 #include "tap.h"
-
-#define SOON_MS  5000
-#define QUIET_MS 60
+#include "until.h"
 
 static char dir[PATH_MAX];
 
@@ -33,31 +30,6 @@ static struct hv *domain(int domid, const char *name)
 		exit(EXIT_FAILURE);
 	}
 	return hv;
-}
-
-static bool readable(int fd, int ms)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, ms) == 1;
-}
-
-static void count_call(void *data)
-{
-	++*(int *)data;
-}
-
-static bool until(struct hv *hv, const int *count, int want)
-{
-	while (*count < want && readable(hv_fd(hv), SOON_MS))
-		hv_dispatch(hv);
-	return *count >= want;
-}
-
-static void settle(struct hv *hv)
-{
-	while (readable(hv_fd(hv), QUIET_MS))
-		hv_dispatch(hv);
 }
 
 /* Never -1, which would be everybody. */

@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -30,10 +29,9 @@
 #include "sivc/ioctl.h"
 #include "sivc/wire.h"
 #include "tap.h"
+#include "until.h"
 
-#define SOON_MS  5000 /* far more than anything takes */
-#define QUIET_MS 60
-#define NOBODY   65534
+#define NOBODY 65534
 
 static char base[PATH_MAX / 4]; /* everything is below it */
 static char dir[PATH_MAX / 2];  /* of the test that runs */
@@ -91,33 +89,6 @@ static struct hv *domain(int domid)
 		exit(EXIT_FAILURE);
 	}
 	return hv;
-}
-
-static bool readable(int fd, int ms)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, ms) == 1;
-}
-
-static void count_call(void *data)
-{
-	++*(int *)data;
-}
-
-/* Dispatches until *count is at least `want`. */
-static bool until(struct hv *hv, const int *count, int want)
-{
-	while (*count < want && readable(hv_fd(hv), SOON_MS))
-		hv_dispatch(hv);
-	return *count >= want;
-}
-
-/* Dispatches until nothing comes any more. */
-static void settle(struct hv *hv)
-{
-	while (readable(hv_fd(hv), QUIET_MS))
-		hv_dispatch(hv);
 }
 
 /* A child with nothing of ours; fn's result is its exit status. */
