@@ -584,7 +584,6 @@ void inbound_consume(struct inbound *in)
 {
 	struct sivc_unread *unread = TAILQ_FIRST(&in->unread);
 	struct unread_ring *ring = TAILQ_FIRST(&in->rings);
-	struct ring_rx *rx = &in->rx;
 
 	in->counters.messages++;
 	if (unread) {
@@ -595,13 +594,8 @@ void inbound_consume(struct inbound *in)
 	if (!ring && !in->channel.data) /* its ring was closed since the peek */
 		return;
 	in->counters.bytes += in->frame.length;
-	if (ring) { /* the same place, if the ring was revoked since */
-		ring_rx_advance(&ring->rx, in->frame.next);
-		return;
-	}
-	ring_rx_advance(rx, in->frame.next);
-	if (rx->cons == rx->prod || rx->cons - rx->released >= rx->size / RELEASE_PART)
-		release(in);
+	/* The same place, if the ring was revoked since. */
+	inbound_taken(in, ring ? &ring->rx : &in->rx, &in->frame);
 }
 
 /* Out of a ring. */

@@ -339,10 +339,15 @@ static bool is_large(const struct outbound *out, size_t length)
 	return ring_span((uint32_t)length) > out->tx.size;
 }
 
+uint32_t outbound_piece(const struct outbound *out)
+{
+	return out->tx.size / PIECE_PART;
+}
+
 uint32_t outbound_need(const struct outbound *out, size_t length, size_t offset)
 {
 	uint32_t span = ring_span((uint32_t)(length - offset));
-	uint32_t piece = out->tx.size / PIECE_PART;
+	uint32_t piece = outbound_piece(out);
 
 	return is_large(out, length) && span > piece ? piece : span;
 }
@@ -376,7 +381,7 @@ static int put_piece(struct outbound *out, const struct iovec *message, size_t *
 	if (room < need)
 		return OUTBOUND_NO_ROOM;
 	if (ring_span(length) > room)
-		length = (room - (uint32_t)sizeof(struct sivc_frame)) & ~(SIVC_FRAME_ALIGN - 1);
+		length = ring_fitting(room);
 	if (*offset + length == message->iov_len)
 		flags |= SIVC_FRAME_LAST;
 	ring_tx_put(&out->tx, flags, (const char *)message->iov_base + *offset, length);

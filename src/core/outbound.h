@@ -139,6 +139,8 @@ int outbound_update(struct outbound *out);
 /* Is it known what the page says? */
 bool outbound_known(const struct outbound *out);
 
+/* Bytes of room for a piece of what is larger than the ring, or has no length. */
+uint32_t outbound_piece(const struct outbound *out);
 /* Bytes of room to go on with a message of which `offset` bytes have gone. */
 uint32_t outbound_need(const struct outbound *out, size_t length, size_t offset);
 /* After outbound_update.  0: a message of `length` bytes can go, or begin. */

@@ -4,13 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "tuning.h"
-
-static uint32_t piece(const struct outbound *out)
-{
-	return out->tx.size / PIECE_PART;
-}
-
 static struct sivc_writer *first(const struct outbound *out)
 {
 	return TAILQ_FIRST(&out->line.writers);
@@ -60,6 +53,12 @@ static int dead(struct sivc_writer *writer, int error)
 	return error;
 }
 
+/* Its reader has left. */
+static bool is_broken(const struct sivc_writer *writer)
+{
+	return writer->begun && page_stream_is_broken(writer->out->page, writer->begin);
+}
+
 /* 0: it may go on in the ring that is linked now. */
 static int check(struct sivc_writer *writer)
 {
@@ -75,8 +74,7 @@ static int check(struct sivc_writer *writer)
 		return dead(writer, r);
 	if (r > 0)
 		return r;
-	if (writer->begun && (out->channel.nonce != writer->ring_nonce ||
-				     page_stream_is_broken(out->page, writer->begin)))
+	if ((writer->begun && out->channel.nonce != writer->ring_nonce) || is_broken(writer))
 		return dead(writer, -EPIPE);
 	return 0;
 }
@@ -102,7 +100,7 @@ int outgoing_ready(struct sivc_writer *writer)
 {
 	uint32_t room;
 
-	return check_room(writer, writer->out ? piece(writer->out) : 0, &room);
+	return check_room(writer, writer->out ? outbound_piece(writer->out) : 0, &room);
 }
 
 /* In what is put, and not published yet. */
@@ -137,13 +135,13 @@ int outgoing_write(struct sivc_writer *writer, const void *data, size_t length, 
 	*sent = 0;
 	while (*sent < length) {
 		n = length - *sent < INT32_MAX ? (uint32_t)(length - *sent) : INT32_MAX;
-		need = out ? piece(out) : 0;
+		need = out ? outbound_piece(out) : 0;
 		need = need < ring_span(n) ? need : ring_span(n);
 		r = check_room(writer, need, &room);
 		if (r != 0)
 			break;
 		if (ring_span(n) > room)
-			n = (room - (uint32_t)sizeof(struct sivc_frame)) & ~(SIVC_FRAME_ALIGN - 1);
+			n = ring_fitting(room);
 		put(writer, 0, bytes + *sent, n);
 		publish(out);
 		*sent += n;
@@ -176,7 +174,7 @@ bool outgoing_broken(const struct outbound *out)
 {
 	const struct sivc_writer *writer = first(out);
 
-	return writer && writer->begun && page_stream_is_broken(out->page, writer->begin);
+	return writer && is_broken(writer);
 }
 
 /* Whether its writer looks or not: others in line wait for it. */
@@ -191,24 +189,29 @@ static void end_broken(struct outbound *out)
 		outgoing_free(writer);
 }
 
-bool outgoing_end(struct outbound *out)
+bool outgoing_ends(const struct outbound *out)
+{
+	const struct sivc_writer *writer = first(out);
+
+	return writer && writer->end != WRITER_OPEN;
+}
+
+void outgoing_end(struct outbound *out)
 {
 	struct sivc_writer *writer;
 
 	end_broken(out);
-	while ((writer = first(out)) != NULL && writer->end != WRITER_OPEN) {
+	while (outgoing_ends(out)) {
+		writer = first(out);
 		if (send_end(writer) > 0)
-			return false;
+			return;
 		outgoing_free(writer);
 	}
-	return true;
 }
 
 uint32_t outgoing_need(const struct outbound *out)
 {
-	const struct sivc_writer *writer = first(out);
-
-	return writer && writer->end != WRITER_OPEN ? ring_span(0) : piece(out);
+	return outgoing_ends(out) ? ring_span(0) : outbound_piece(out);
 }
 
 void outgoing_free(struct sivc_writer *writer)

@@ -15,8 +15,10 @@
 int outgoing_ready(struct sivc_writer *writer);
 /* The same; 0: *sent bytes went, 1..length. */
 int outgoing_write(struct sivc_writer *writer, const void *data, size_t length, size_t *sent);
-/* Sends the ends that are due.  False: the first one waits for room. */
-bool outgoing_end(struct outbound *out);
+/* Has the writer of the first one ended it, and its end waits to be sent? */
+bool outgoing_ends(const struct outbound *out);
+/* Sends the ends that are due, as far as there is room. */
+void outgoing_end(struct outbound *out);
 /* Has the reader of the first stream left? */
 bool outgoing_broken(const struct outbound *out);
 /* Bytes of room that the first one needs to go on. */

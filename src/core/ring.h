@@ -22,6 +22,12 @@ static inline uint32_t ring_span(uint32_t length)
 	       ((length + SIVC_FRAME_ALIGN - 1) & ~(SIVC_FRAME_ALIGN - 1));
 }
 
+/* Bytes of the largest message whose frame fits into `room` bytes. */
+static inline uint32_t ring_fitting(uint32_t room)
+{
+	return (room - (uint32_t)sizeof(struct sivc_frame)) & ~(SIVC_FRAME_ALIGN - 1);
+}
+
 /* Does an index that goes from old to new pass `event`? */
 static inline bool ring_passes(uint32_t old, uint32_t new, uint32_t event)
 {

@@ -30,7 +30,6 @@ static uint32_t need_of(const struct outbound *out, const struct sivc_waiter *w)
 static uint32_t least_need(const struct outbound *out)
 {
 	const struct sivc_sending *s = TAILQ_FIRST(&out->line.sendings);
-	const struct sivc_writer *writer = TAILQ_FIRST(&out->line.writers);
 	const struct sivc_waiter *w;
 	uint32_t need = 0, n;
 
@@ -38,7 +37,7 @@ static uint32_t least_need(const struct outbound *out)
 		return need;
 	if (s)
 		return outbound_need(out, s->messages[s->sent].iov_len, s->offset);
-	if (writer && writer->end != WRITER_OPEN)
+	if (outgoing_ends(out))
 		need = outgoing_need(out);
 	TAILQ_FOREACH (w, &out->line.waiters, link) {
 		n = need_of(out, w);
@@ -49,10 +48,8 @@ static uint32_t least_need(const struct outbound *out)
 
 static void count_waiting(struct outbound *out)
 {
-	const struct sivc_writer *writer = TAILQ_FIRST(&out->line.writers);
-	bool ends = writer && writer->end != WRITER_OPEN;
-	bool waiting =
-		!TAILQ_EMPTY(&out->line.sendings) || !TAILQ_EMPTY(&out->line.waiters) || ends;
+	bool waiting = !TAILQ_EMPTY(&out->line.sendings) || !TAILQ_EMPTY(&out->line.waiters) ||
+		       outgoing_ends(out);
 
 	out->ep->sender.waiting += (unsigned int)waiting - (unsigned int)out->line.waiting;
 	out->line.waiting = waiting;
