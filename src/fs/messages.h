@@ -10,7 +10,12 @@
 #ifndef SIVCFS_MESSAGES_H
 #define SIVCFS_MESSAGES_H
 
+#include <poll.h>
+
 #include "file.h"
+
+#define EVENTS_IN  (POLLIN | POLLRDNORM)
+#define EVENTS_OUT (POLLOUT | POLLWRNORM)
 
 /* Who is to be told when the handle becomes ready: poll.c. */
 struct poll {
@@ -18,6 +23,17 @@ struct poll {
 	unsigned int events;            /* POLL* that anybody has asked for since the last notice */
 	struct sivc_waiter *readable;
 	struct sivc_waiter *writable;
+};
+
+struct messages;
+
+/* What a kind of handle is ready for, and how it waits for that. */
+struct poll_ops {
+	/* 0: the next call does not wait; -EAGAIN: it does; else its error. */
+	int (*readable)(struct messages *messages);
+	int (*writable)(struct messages *messages);
+	int (*wait_for)(struct messages *messages, unsigned int events);
+	void (*notify)(struct messages *messages);
 };
 
 /* Of inbox.from: what stands before a message. */
@@ -60,6 +76,13 @@ void messages_write(struct file *file, fuse_req_t request, const char *data, siz
 /* poll.c */
 void messages_poll(
 	struct file *file, fuse_req_t request, unsigned int events, struct fuse_pollhandle *handle);
+/* Replies.  handle: NULL, or of a caller who waits if nothing is ready. */
+void poll_answer(struct messages *messages, const struct poll_ops *ops, fuse_req_t request,
+	unsigned int events, struct fuse_pollhandle *handle);
+/* Of those events: what there is now. */
+unsigned int poll_ready(struct messages *messages, const struct poll_ops *ops, unsigned int events);
+/* Of those events: what the handle can have at all. */
+unsigned int poll_possible(const struct messages *messages, unsigned int events);
 void poll_deinit(struct messages *messages);
 /* The handle is ready: tell whoever polls. */
 void poll_notify(struct messages *messages);

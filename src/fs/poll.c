@@ -15,20 +15,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 
 #include "messages.h"
 
-#define EVENTS_IN  (POLLIN | POLLRDNORM)
-#define EVENTS_OUT (POLLOUT | POLLWRNORM)
-
-static struct sivc_endpoint *endpoint_of(const struct messages *messages)
-{
-	return messages->file.branch->endpoint;
-}
-
-/* Events that the handle can have at all, out of those. */
-static unsigned int possible(const struct messages *messages, unsigned int events)
+unsigned int poll_possible(const struct messages *messages, unsigned int events)
 {
 	int access = messages->file.flags & O_ACCMODE;
 
@@ -39,17 +29,65 @@ static unsigned int possible(const struct messages *messages, unsigned int event
 	return events;
 }
 
-static unsigned int ready_in(const struct messages *messages)
+/* Of a call that gives r. */
+static unsigned int events_of(int r, unsigned int events)
 {
-	struct sivc_message message;
-	int r;
-
-	if (messages->unread)
-		return EVENTS_IN;
-	r = sivc_peek(endpoint_of(messages), messages->from, &message);
 	if (r == -EAGAIN)
 		return 0;
-	return r == 0 ? EVENTS_IN : EVENTS_IN | POLLERR;
+	return r == 0 ? events : events | POLLERR;
+}
+
+unsigned int poll_ready(struct messages *messages, const struct poll_ops *ops, unsigned int events)
+{
+	unsigned int result = 0;
+
+	if (events & EVENTS_IN)
+		result |= events_of(ops->readable(messages), EVENTS_IN);
+	if (events & EVENTS_OUT)
+		result |= events_of(ops->writable(messages), EVENTS_OUT);
+	return result & (events | POLLERR);
+}
+
+/* This caller's answer is `result`.  For the others, what they have asked for stays watched. */
+static int watch(struct messages *messages, const struct poll_ops *ops, unsigned int events,
+	unsigned int result, struct fuse_pollhandle *handle)
+{
+	struct poll *poll = &messages->poll;
+
+	if (poll->handle)
+		fuse_pollhandle_destroy(poll->handle);
+	poll->handle = handle;
+	poll->events |= events;
+	return ops->wait_for(messages, events & ~result);
+}
+
+void poll_answer(struct messages *messages, const struct poll_ops *ops, fuse_req_t request,
+	unsigned int events, struct fuse_pollhandle *handle)
+{
+	unsigned int result;
+
+	events = poll_possible(messages, events);
+	result = poll_ready(messages, ops, events);
+	if (handle && watch(messages, ops, events, result, handle) < 0) {
+		ops->notify(messages);
+		reply_error(request, -ENOMEM);
+		return;
+	}
+	fuse_reply_poll(request, result);
+}
+
+/* Of a handle for messages. */
+
+static struct sivc_endpoint *endpoint_of(const struct messages *messages)
+{
+	return messages->file.branch->endpoint;
+}
+
+static int readable(struct messages *messages)
+{
+	struct sivc_message message;
+
+	return messages->unread ? 0 : sivc_peek(endpoint_of(messages), messages->from, &message);
 }
 
 static size_t wanted_length(const struct messages *messages)
@@ -57,25 +95,10 @@ static size_t wanted_length(const struct messages *messages)
 	return messages->want > 0 ? messages->want : 1;
 }
 
-static unsigned int ready_out(const struct messages *messages)
+static int writable(struct messages *messages)
 {
-	int r = sivc_writable(
+	return sivc_writable(
 		endpoint_of(messages), (uint16_t)messages->from, wanted_length(messages));
-
-	if (r == -EAGAIN)
-		return 0;
-	return r == 0 ? EVENTS_OUT : EVENTS_OUT | POLLERR;
-}
-
-static unsigned int ready(const struct messages *messages, unsigned int events)
-{
-	unsigned int result = 0;
-
-	if (events & EVENTS_IN)
-		result |= ready_in(messages) & (events | POLLERR);
-	if (events & EVENTS_OUT)
-		result |= ready_out(messages) & (events | POLLERR);
-	return result;
 }
 
 static void stop_waiting(struct poll *poll)
@@ -147,39 +170,24 @@ void poll_expect(struct messages *messages, unsigned int events)
 
 	if (!poll->handle)
 		return;
-	events = possible(messages, events & poll->events);
-	if (events & EVENTS_OUT && ready_out(messages))
+	events = poll_possible(messages, events & poll->events);
+	if (events & EVENTS_OUT && writable(messages) != -EAGAIN)
 		events &= ~(unsigned int)EVENTS_OUT;
 	/* One that cannot wait had better look again. */
 	if (events && wait_for(messages, events) < 0)
 		poll_notify(messages);
 }
 
-/* This caller's answer is `result`.  For the others, what they have asked for stays watched. */
-static int watch(struct messages *messages, unsigned int events, unsigned int result,
-	struct fuse_pollhandle *handle)
-{
-	struct poll *poll = &messages->poll;
-
-	if (poll->handle)
-		fuse_pollhandle_destroy(poll->handle);
-	poll->handle = handle;
-	poll->events |= events;
-	return wait_for(messages, events & ~result);
-}
+static const struct poll_ops messages_polling = {
+	.readable = readable,
+	.writable = writable,
+	.wait_for = wait_for,
+	.notify = poll_notify,
+};
 
 void messages_poll(
 	struct file *file, fuse_req_t request, unsigned int events, struct fuse_pollhandle *handle)
 {
-	struct messages *messages = container_of(file, struct messages, file);
-	unsigned int result;
-
-	events = possible(messages, events);
-	result = ready(messages, events);
-	if (handle && watch(messages, events, result, handle) < 0) {
-		poll_notify(messages);
-		reply_error(request, -ENOMEM);
-		return;
-	}
-	fuse_reply_poll(request, result);
+	poll_answer(container_of(file, struct messages, file), &messages_polling, request, events,
+		handle);
 }

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <sivc/ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -413,7 +412,7 @@ void messages_read(struct file *file, fuse_req_t request, size_t size, off_t off
 		r = receive(messages, request, size);
 	if (r == -EAGAIN && !(fi->flags & O_NONBLOCK))
 		r = hold(messages, request, size);
-	poll_expect(messages, POLLIN | POLLRDNORM);
+	poll_expect(messages, EVENTS_IN);
 	if (r < 0)
 		reply_error(request, r);
 	else

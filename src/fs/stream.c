@@ -24,14 +24,19 @@ bool stream_is(const struct file *file)
 	return file->ops == &stream_inbox_ops || file->ops == &stream_peer_ops;
 }
 
+struct stream *stream_of_handle(struct messages *handle)
+{
+	return container_of(handle, struct stream, handle);
+}
+
 struct stream *stream_of(struct file *file)
 {
-	return container_of(container_of(file, struct messages, file), struct stream, handle);
+	return stream_of_handle(container_of(file, struct messages, file));
 }
 
 struct stream *stream_of_held(const struct held *held)
 {
-	return container_of(held->messages, struct stream, handle);
+	return stream_of_handle(held->messages);
 }
 
 struct sivc_endpoint *stream_endpoint(const struct stream *stream)

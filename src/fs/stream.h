@@ -12,12 +12,7 @@
 #ifndef SIVCFS_STREAM_H
 #define SIVCFS_STREAM_H
 
-#include <poll.h>
-
 #include "held.h"
-
-#define EVENTS_IN  (POLLIN | POLLRDNORM)
-#define EVENTS_OUT (POLLOUT | POLLWRNORM)
 
 struct stream {
 	struct messages handle; /* what it has in common with one for messages: not its `unread` */
@@ -39,6 +34,7 @@ struct stream {
 /* It is one. */
 bool stream_is(const struct file *file);
 struct stream *stream_of(struct file *file);
+struct stream *stream_of_handle(struct messages *handle);
 struct stream *stream_of_held(const struct held *held);
 struct sivc_endpoint *stream_endpoint(const struct stream *stream);
 /* SIVC_IOC_CUT.  -EBADF: not open for writing. */
@@ -65,7 +61,6 @@ void stream_poll(
 	struct file *file, fuse_req_t request, unsigned int events, struct fuse_pollhandle *handle);
 /* After a read or a write, or something has changed: tells who polls, or waits for them. */
 void stream_poll_expect(struct stream *stream, unsigned int events);
-void stream_poll_notify(struct stream *stream);
 /* What nobody waits for any more is not waited for at libsivc: nobody can wake us then. */
 void stream_stop_waiting(struct stream *stream);
 

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sivc/ioctl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +169,7 @@ static void reply_sent(
 		fuse_reply_write(request, batch_bytes(batch, sent));
 	else
 		reply_error(request, r);
-	poll_expect(messages, POLLOUT | POLLWRNORM);
+	poll_expect(messages, EVENTS_OUT);
 }
 
 /* Waiting. */
