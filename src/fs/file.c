@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sys/param.h>
 
 #include "account.h"
 #include "locks.h"
@@ -61,6 +62,19 @@ struct file *file_of(const struct fuse_file_info *fi)
 void reply_error(fuse_req_t request, int r)
 {
 	fuse_reply_err(request, -r);
+}
+
+int reply_bytes(fuse_req_t request, struct iovec *iov, int count, size_t size)
+{
+	int used = 0;
+
+	for (; used < count && size > 0; used++) {
+		iov[used].iov_len = MIN(size, iov[used].iov_len);
+		size -= iov[used].iov_len;
+	}
+	if (used == 1)
+		return fuse_reply_buf(request, iov[0].iov_base, iov[0].iov_len);
+	return fuse_reply_iov(request, iov, used);
 }
 
 /*

@@ -11,6 +11,7 @@
 #define SIVCFS_FILE_H
 
 #include <linux/fuse.h>
+#include <sys/uio.h>
 
 #include "tree.h"
 
@@ -75,6 +76,9 @@ struct file *file_of(const struct fuse_file_info *fi);
 
 /* The one place where an error becomes an answer.  r: a negative errno, or 0. */
 void reply_error(fuse_req_t request, int r);
+/* The first `size` bytes of iov[count], which it may shorten.  Not 0: the kernel has not taken
+ * them. */
+int reply_bytes(fuse_req_t request, struct iovec *iov, int count, size_t size);
 /* Or the file is released. */
 void reply_open(fuse_req_t request, struct file *file);
 

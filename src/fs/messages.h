@@ -64,6 +64,8 @@ struct messages {
 /* reading.c */
 void messages_read(struct file *file, fuse_req_t request, size_t size, off_t offset,
 	const struct fuse_file_info *fi);
+/* Of inbox.from: the line before what `sender` has sent.  length: of that; 0: not known. */
+void line_make(struct messages *messages, uint16_t sender, uint32_t length);
 /* Bytes that are left of the message that was read in part. */
 size_t reading_left(const struct messages *messages);
 /* They go to the front of the queue again. */

@@ -62,32 +62,21 @@ static void parts_add_line(struct parts *parts, const struct line *line)
 	parts_add(parts, line->text + line->offset, (size_t)(line->length - line->offset));
 }
 
-/* The first `size` bytes.  False: the kernel has not taken them. */
-static bool parts_reply(struct parts *parts, fuse_req_t request, size_t size)
-{
-	int count = 0;
-
-	for (; count < parts->count && size > 0; count++) {
-		parts->iov[count].iov_len = MIN(size, parts->iov[count].iov_len);
-		size -= parts->iov[count].iov_len;
-	}
-	if (count == 1)
-		return fuse_reply_buf(request, parts->iov[0].iov_base, parts->iov[0].iov_len) == 0;
-	return fuse_reply_iov(request, parts->iov, count) == 0;
-}
-
-static void line_make(struct messages *messages, const struct sivc_message *message)
+void line_make(struct messages *messages, uint16_t sender, uint32_t length)
 {
 	struct line *line = &messages->line;
+	char digits[sizeof("4294967295")] = "-";
 	char name[SIVC_NAME_MAX + 1];
 
 	*line = (struct line){.length = 0};
 	if (messages->file.kind != NODE_INBOX_FROM)
 		return;
-	if (sivc_name_of(messages->file.branch->fs->sivc, message->sender, name) < 0)
+	if (sivc_name_of(messages->file.branch->fs->sivc, sender, name) < 0)
 		strcpy(name, "-");
-	line->length = (uint8_t)snprintf(line->text, sizeof(line->text),
-		"%" PRIu16 " %" PRIu32 " %s\n", message->sender, message->length, name);
+	if (length > 0)
+		snprintf(digits, sizeof(digits), "%" PRIu32, length);
+	line->length = (uint8_t)snprintf(
+		line->text, sizeof(line->text), "%" PRIu16 " %s %s\n", sender, digits, name);
 }
 
 /* A message that is read in parts. */
@@ -144,7 +133,7 @@ static bool give_rest(struct messages *messages, fuse_req_t request, size_t size
 	of_line = MIN(size, parts.length);
 	parts_add(&parts, bytes, length);
 	size = MIN(size, parts.length);
-	if (!parts_reply(&parts, request, size))
+	if (reply_bytes(request, parts.iov, parts.count, size) != 0)
 		return false;
 	line->offset = (uint8_t)(line->offset + of_line);
 	sivc_unread_skip(messages->unread, size - of_line);
@@ -179,13 +168,13 @@ static int give_message(struct messages *messages, fuse_req_t request, size_t si
 {
 	struct parts parts = {.count = 0};
 
-	line_make(messages, message);
+	line_make(messages, message->sender, message->length);
 	parts_add_line(&parts, &messages->line);
 	for (int i = 0; i < message->iovcnt; i++)
 		parts_add(&parts, message->iov[i].iov_base, message->iov[i].iov_len);
 	if (parts.length > size)
 		return give_part(messages, request, size, message);
-	if (!parts_reply(&parts, request, size))
+	if (reply_bytes(request, parts.iov, parts.count, size) != 0)
 		return 0;
 	messages->sender = message->sender;
 	sivc_consume(endpoint_of(messages), message);

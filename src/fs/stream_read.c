@@ -10,10 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/param.h>
 
 #include "stream.h"
@@ -29,20 +26,6 @@ int stream_readable(struct stream *stream, struct sivc_message *message)
 	if (stream->reader)
 		return sivc_stream_peek(stream->reader, message);
 	return sivc_peek(stream_endpoint(stream), stream->handle.from, message);
-}
-
-/* Of inbox.from: its first line. */
-static void line_make(struct messages *handle, uint16_t sender)
-{
-	struct line *line = &handle->line;
-	char name[SIVC_NAME_MAX + 1];
-
-	if (handle->file.kind != NODE_INBOX_FROM)
-		return;
-	if (sivc_name_of(handle->file.branch->fs->sivc, sender, name) < 0)
-		strcpy(name, "-");
-	line->length = (uint8_t)snprintf(
-		line->text, sizeof(line->text), "%" PRIu16 " - %s\n", sender, name);
 }
 
 static void give_line(struct line *line, fuse_req_t request, size_t size)
@@ -65,23 +48,8 @@ static int accept_stream(struct stream *stream)
 	if (r < 0)
 		return r;
 	stream->handle.sender = message.sender;
-	line_make(&stream->handle, message.sender);
+	line_make(&stream->handle, message.sender, 0);
 	return 0;
-}
-
-static int reply_bytes(
-	fuse_req_t request, const struct sivc_message *message, size_t size, size_t *given)
-{
-	struct iovec iov[2];
-	int count = 0;
-
-	*given = MIN(size, message->length);
-	for (; count < message->iovcnt && size > 0; count++) {
-		iov[count].iov_base = message->iov[count].iov_base;
-		iov[count].iov_len = MIN(size, message->iov[count].iov_len);
-		size -= iov[count].iov_len;
-	}
-	return fuse_reply_iov(request, iov, count);
 }
 
 /* 0: the request was answered.  -EAGAIN: there is nothing now.  Another error: the caller replies.
@@ -103,7 +71,8 @@ static int give(struct stream *stream, fuse_req_t request, size_t size)
 		sivc_stream_consume(stream->reader, 0);
 	if (r < 0)
 		return r;
-	if (reply_bytes(request, &message, size, &given) == 0)
+	given = MIN(size, message.length);
+	if (reply_bytes(request, message.iov, message.iovcnt, given) == 0)
 		sivc_stream_consume(stream->reader, given);
 	return 0;
 }
