@@ -2,7 +2,6 @@
 #include "messages.h"
 
 #include <errno.h>
-#include <linux/fuse.h>
 #include <stdlib.h>
 
 #include "held.h"
@@ -50,15 +49,6 @@ static void messages_release(struct file *file)
 	file_deinit(file);
 	free(self);
 }
-
-/*
- * STREAM: there is no position (see reply_open).  NOFLUSH: closing a descriptor would otherwise
- * wait for the inode's lock, which another process's write may hold.  PARALLEL_DIRECT_WRITES: who
- * shares one open file need not wait for each other's writes, except for those that are longer than
- * any before (the kernel takes them for writes beyond the end of the file).
- */
-#define READING_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
-#define WRITING_FLAGS (READING_FLAGS | FOPEN_PARALLEL_DIRECT_WRITES)
 
 const struct file_ops inbox_ops = {
 	.open_flags = READING_FLAGS,

@@ -61,6 +61,15 @@ struct messages {
 	struct poll poll;
 };
 
+/*
+ * STREAM: there is no position (see reply_open).  NOFLUSH: closing a descriptor would otherwise
+ * wait for the inode's lock, which another process's write may hold.  PARALLEL_DIRECT_WRITES: who
+ * shares one open file need not wait for each other's writes, except for those that are longer than
+ * any before (the kernel takes them for writes beyond the end of the file).
+ */
+#define READING_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
+#define WRITING_FLAGS (READING_FLAGS | FOPEN_PARALLEL_DIRECT_WRITES)
+
 /* reading.c */
 void messages_read(struct file *file, fuse_req_t request, size_t size, off_t offset,
 	const struct fuse_file_info *fi);

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -180,11 +179,6 @@ uint32_t stream_queued(struct stream *stream)
 	return bytes + line->length - line->offset;
 }
 
-/* As in messages.c, but for NOFLUSH: each close of what is open for writing is looked at. */
-#define WRITING_FLAGS                                                                              \
-	(FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_PARALLEL_DIRECT_WRITES)
-#define READING_FLAGS (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_NONSEEKABLE | FOPEN_NOFLUSH)
-
 const struct file_ops stream_inbox_ops = {
 	.open_flags = READING_FLAGS,
 	.open = stream_open,
@@ -195,7 +189,7 @@ const struct file_ops stream_inbox_ops = {
 };
 
 const struct file_ops stream_peer_ops = {
-	.open_flags = WRITING_FLAGS,
+	.open_flags = WRITING_FLAGS & ~FOPEN_NOFLUSH, /* each close is looked at */
 	.open = stream_open,
 	.release = stream_release,
 	.read = stream_read,

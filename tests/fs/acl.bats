@@ -281,6 +281,15 @@ sends_until_stopped() {
     done 2> errors'
 }
 
+# all_were_sent_and_read: none of them failed, and `reader` has what was acknowledged.
+all_were_sent_and_read() {
+  touch stop
+  finish sender
+  same "$(cat errors)" ""
+  eventually cmp -s sender.out reader.out || diff sender.out reader.out
+  ends_by KILL reader
+}
+
 @test "a domain that is permitted before and after an update notices nothing" {
   pair
   start_domain 3
@@ -291,11 +300,7 @@ sends_until_stopped() {
       like "$(op 1/acl w+trunc "write=$rules")" '^write [0-9]+$'
     done
   done
-  touch stop
-  finish sender
-  same "$(cat errors)" ""
-  eventually cmp -s sender.out reader.out || diff sender.out reader.out
-  ends_by KILL reader
+  all_were_sent_and_read
 }
 
 @test "while a permission comes and goes, what was acknowledged arrives, and nothing else does" {
@@ -476,11 +481,7 @@ writes_pieces() {
     { cat rules; echo; echo "deny 77"; } > 1/acl
     printf 'allow 77\nallow 2\n' > 1/acl
   done
-  touch stop
-  finish sender
-  same "$(cat errors)" ""
-  eventually cmp -s sender.out reader.out || diff sender.out reader.out
-  ends_by KILL reader
+  all_were_sent_and_read
 }
 
 @test "a text that is too long is EFBIG, and is no update" {
