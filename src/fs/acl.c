@@ -102,34 +102,30 @@ static void forget_before(struct acl_file *acl)
 	acl->after = NULL;
 }
 
+/* NULL: there is none. */
+static int remember_table(const struct acl_file *acl, char **text, size_t *length)
+{
+	ssize_t n = sivc_acl_read(endpoint_of(acl), text);
+
+	if (n < 0) {
+		*text = NULL;
+		return (int)n;
+	}
+	*length = (size_t)n;
+	return 0;
+}
+
 /* Before a part of a text comes into force that may have to be taken back. */
 static int remember_before(struct acl_file *acl)
 {
-	ssize_t n;
-
-	if (acl->before)
-		return 0;
-	n = sivc_acl_read(endpoint_of(acl), &acl->before);
-	if (n < 0) {
-		acl->before = NULL;
-		return (int)n;
-	}
-	acl->before_length = (size_t)n;
-	return 0;
+	return acl->before ? 0 : remember_table(acl, &acl->before, &acl->before_length);
 }
 
 /* After it. */
 static int remember_after(struct acl_file *acl)
 {
-	ssize_t n;
-
 	free(acl->after);
-	n = sivc_acl_read(endpoint_of(acl), &acl->after);
-	if (n < 0)
-		acl->after = NULL;
-	else
-		acl->after_length = (size_t)n;
-	return n < 0 ? (int)n : 0;
+	return remember_table(acl, &acl->after, &acl->after_length);
 }
 
 static void take_back(struct acl_file *acl)

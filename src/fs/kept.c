@@ -9,15 +9,18 @@
 #include "account.h"
 #include "fs.h"
 
-/* Of a request's memory, which is FS_REQUEST_MAX; and what of it is charged at least. */
+/*
+ * Bytes of data for which a request's memory, which is FS_REQUEST_MAX, is kept and not copied; and
+ * what it counts as at least, so that what is charged is a quarter of what is taken, or more.
+ */
 #define WORTH_TAKING (FS_REQUEST_MAX / 8)
 #define TAKEN_CHARGE (FS_REQUEST_MAX / 4)
 
-int kept_take(struct fs *fs, uid_t uid, const char *data, size_t size, struct kept *kept,
-	const char **bytes)
+int kept_take(struct fs *fs, uid_t uid, const char *data, size_t size, size_t more,
+	struct kept *kept, const char **bytes)
 {
 	bool take = size >= WORTH_TAKING;
-	size_t charged = take ? MAX(size, TAKEN_CHARGE) : size;
+	size_t charged = (take ? MAX(size, TAKEN_CHARGE) : size) + more;
 	char *memory = take ? fs->request.mem : malloc(size);
 	int r = memory ? account_take(fs, uid, charged) : -ENOMEM;
 

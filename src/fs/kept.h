@@ -20,11 +20,13 @@ struct kept {
 };
 
 /*
- * `data` lies in the memory of the request that is processed, which is that user's.  *bytes: where
- * it lies now.  -ENOMEM; -ENOBUFS: the user has too much (account.h).
+ * `data` lies in the memory of the request that is processed, which is that user's.  It is charged,
+ * and `more` bytes, which the caller has for the write.  *bytes: where the data lies now.  -ENOMEM;
+ * -ENOBUFS: the user has too much (account.h).
  */
-int kept_take(struct fs *fs, uid_t uid, const char *data, size_t size, struct kept *kept,
-	const char **bytes);
+int kept_take(struct fs *fs, uid_t uid, const char *data, size_t size, size_t more,
+	struct kept *kept, const char **bytes);
+/* All zeros: nothing was taken. */
 void kept_give(struct fs *fs, const struct kept *kept);
 
 #endif

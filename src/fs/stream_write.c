@@ -114,7 +114,7 @@ static int hold(
 	if (!write)
 		return -ENOMEM;
 	r = kept_take(stream->handle.file.branch->fs, fuse_req_ctx(request)->uid, data, size,
-		&write->kept, &write->data);
+		sizeof(*write), &write->kept, &write->data);
 	if (r < 0) {
 		free(write);
 		return r;

@@ -13,10 +13,9 @@
 #include <sivc/ioctl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/param.h>
 
-#include "account.h"
 #include "held.h"
+#include "kept.h"
 
 #define BATCH_FIRST 64
 
@@ -31,11 +30,8 @@ struct batch {
 struct held_write {
 	struct held held;
 	struct batch batch;
-	size_t sent;    /* messages that went before it was held */
-	char *memory;   /* that the messages lie in; NULL: the request's */
-	bool taken;     /* and it was the request's */
-	uid_t uid;      /* whose write it is, */
-	size_t charged; /* and what of that user's memory it takes */
+	size_t sent;      /* messages that went before it was held */
+	struct kept kept; /* what the messages lie in */
 	struct sivc_sending *sending;
 };
 
@@ -83,13 +79,14 @@ static size_t batch_bytes(struct batch *batch, size_t count)
 	return bytes;
 }
 
-/* The same messages, in a copy of the data that they lie in. */
-static void batch_rebase(struct batch *batch, const char *data, char *copy)
+/* The same messages; the data that they lie in is elsewhere now. */
+static void batch_rebase(struct batch *batch, const char *data, const char *now)
 {
 	for (size_t i = 0; i < batch->count; i++) {
 		struct iovec *message = &batch_messages(batch)[i];
 
-		message->iov_base = copy + ((const char *)message->iov_base - data);
+		message->iov_base =
+			(void *)(uintptr_t)(now + ((const char *)message->iov_base - data));
 	}
 }
 
@@ -174,56 +171,22 @@ static void reply_sent(
 
 /* Waiting. */
 
-/*
- * Bytes of data for which a request's memory, which is FS_REQUEST_MAX, is kept and not copied; and
- * what it counts as at least, so that what is charged is a quarter of what is taken, or more.
- */
-#define WORTH_TAKING (FS_REQUEST_MAX / 8)
-#define TAKEN_CHARGE (FS_REQUEST_MAX / 4)
-
-static int charge(struct fs *fs, struct held_write *write, fuse_req_t request, size_t size)
+static int keep(
+	struct fs *fs, struct held_write *write, fuse_req_t request, const char *data, size_t size)
 {
-	size_t bytes = size >= WORTH_TAKING ? MAX(size, TAKEN_CHARGE) : size;
-	int r;
+	size_t more = sizeof(*write) + write->batch.room * sizeof(struct iovec);
+	const char *now;
+	int r = kept_take(fs, fuse_req_ctx(request)->uid, data, size, more, &write->kept, &now);
 
-	bytes += sizeof(*write) + write->batch.room * sizeof(struct iovec);
-	write->uid = fuse_req_ctx(request)->uid;
-	r = account_take(fs, write->uid, bytes);
 	if (r == 0)
-		write->charged = bytes;
+		batch_rebase(&write->batch, data, now);
 	return r;
-}
-
-static void memory_give(struct fs *fs, const struct held_write *write)
-{
-	if (write->taken && !fs->spare)
-		fs->spare = write->memory;
-	else
-		free(write->memory);
-}
-
-static int memory_take(struct fs *fs, struct held_write *write, const char *data, size_t size)
-{
-	if (size >= WORTH_TAKING) {
-		write->memory = fs->request.mem;
-		write->taken = true;
-		fs->request.mem = fs->spare; /* NULL: libfuse makes another */
-		fs->spare = NULL;
-		return 0;
-	}
-	write->memory = malloc(size);
-	if (!write->memory)
-		return -ENOMEM;
-	memcpy(write->memory, data, size);
-	batch_rebase(&write->batch, data, write->memory);
-	return 0;
 }
 
 static void held_write_free(struct fs *fs, struct held_write *write)
 {
-	account_give(fs, write->uid, write->charged);
 	batch_deinit(&write->batch);
-	memory_give(fs, write);
+	kept_give(fs, &write->kept);
 	free(write);
 }
 
@@ -261,9 +224,7 @@ static int hold(struct messages *messages, fuse_req_t request, struct batch *bat
 	write->batch = *batch;
 	write->sent = sent;
 	*batch = (struct batch){0};
-	n = charge(fs, write, request, size);
-	if (n == 0)
-		n = memory_take(fs, write, data, size);
+	n = keep(fs, write, request, data, size);
 	if (n == 0)
 		n = sivc_send_start(endpoint_of(messages), (uint16_t)messages->from,
 			batch_messages(&write->batch) + sent, write->batch.count - sent, on_done,
