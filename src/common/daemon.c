@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -55,6 +56,23 @@ int daemon_fork(int *ready)
 		return wait_for_child(ends[0]);
 	*ready = ends[1];
 	return 0;
+}
+
+int daemon_path(const char *path, char **absolute)
+{
+	char *here;
+	int n;
+
+	if (path[0] == '/') {
+		*absolute = strdup(path);
+		return *absolute ? 0 : -ENOMEM;
+	}
+	here = getcwd(NULL, 0);
+	if (!here)
+		return -errno;
+	n = asprintf(absolute, "%s/%s", here, path);
+	free(here);
+	return n < 0 ? -ENOMEM : 0;
 }
 
 int daemon_let_go(void)

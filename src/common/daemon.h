@@ -12,6 +12,8 @@
 int daemon_open_standard(void);
 /* 0 in the child, and *ready is for daemon_ready(); 1 in the parent when the child is ready. */
 int daemon_fork(int *ready);
+/* *absolute: what `path` means now and after daemon_let_go(); allocated.  Else a negative errno. */
+int daemon_path(const char *path, char **absolute);
 /* Lets go of the terminal and the directory. */
 int daemon_let_go(void);
 /* The same, and of the parent. */

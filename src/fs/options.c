@@ -14,6 +14,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "log.h"
 #include "number.h"
 
@@ -61,19 +62,15 @@ static int take_text(struct options *options, const struct entry *entry, const c
 	return 0;
 }
 
-/* It must mean the same after chdir(/). */
+/* It must mean the same after daemon_let_go(). */
 static int take_path(struct options *options, const struct entry *entry, const char *value)
 {
-	char *here, *path = NULL;
-	int r;
+	char *path;
+	int r = daemon_path(value, &path);
 
-	if (value[0] == '/')
-		return take_text(options, entry, value);
-	here = getcwd(NULL, 0);
-	if (!here || asprintf(&path, "%s/%s", here, value) < 0)
-		path = NULL;
-	free(here);
-	r = path ? take_text(options, entry, path) : -ENOMEM;
+	if (r < 0)
+		return r == -ENOMEM ? r : bad(options, entry, value, strerror(-r));
+	r = take_text(options, entry, path);
 	free(path);
 	return r;
 }

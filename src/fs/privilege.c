@@ -14,6 +14,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "default_dir.h"
 #include "lockfile.h"
 #include "log.h"
 #include "options.h"
@@ -96,36 +97,27 @@ int privilege_limit(uint64_t capabilities)
 	return 0;
 }
 
-/* As libsivc chooses it, if dir= does not say. */
-static const char *directory_of(const struct options *options, char *room, size_t size)
+/* A rule is about what is there.  If it cannot be made, libsivc will say why. */
+static int limit_files_of_local(const char *given)
 {
-	const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+	char *directory = given ? strdup(given) : default_dir();
+	bool there;
+	int r;
 
-	if (options->dir)
-		return options->dir;
-	if (geteuid() == 0)
-		return "/run/sivc";
-	if (runtime && runtime[0] == '/')
-		snprintf(room, size, "%s/sivc", runtime);
-	else
-		snprintf(room, size, "/dev/shm/sivc-%u", geteuid());
-	return room;
+	if (!directory)
+		return -ENOMEM;
+	there = mkdir(directory, S_IRWXU) == 0 || errno == EEXIST;
+	r = sandbox_files(there ? directory : NULL);
+	free(directory);
+	return r;
 }
 
 static int limit_files(const struct options *options)
 {
-	char room[PATH_MAX];
-	const char *directory = NULL;
-
-	/* A rule is about what is there.  If it cannot be made, libsivc will say why. */
-	if (strcmp(options->source, "xen") == 0) {
-		mkdir(LOCKFILE_DIR, S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH);
-	} else {
-		directory = directory_of(options, room, sizeof(room));
-		if (mkdir(directory, S_IRWXU) < 0 && errno != EEXIST)
-			directory = NULL;
-	}
-	return sandbox_files(directory);
+	if (strcmp(options->source, "xen") != 0)
+		return limit_files_of_local(options->dir);
+	mkdir(LOCKFILE_DIR, S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH);
+	return sandbox_files(NULL);
 }
 
 int privilege_drop(const struct options *options, struct log *log)

@@ -47,24 +47,6 @@ static void usage(FILE *out)
 		out);
 }
 
-/* The program leaves the directory that it was started in, and reads the policy again later. */
-static int absolute_path(const char *path, char **out)
-{
-	char *here;
-	int n;
-
-	if (path[0] == '/') {
-		*out = strdup(path);
-		return *out ? 0 : -ENOMEM;
-	}
-	here = get_current_dir_name();
-	if (!here)
-		return -errno;
-	n = asprintf(out, "%s/%s", here, path);
-	free(here);
-	return n < 0 ? -ENOMEM : 0;
-}
-
 /* -EINVAL: the caller is told the usage.  1: done already. */
 static int parse_options(struct program *program, int argc, char **argv)
 {
@@ -97,7 +79,7 @@ static int parse_options(struct program *program, int argc, char **argv)
 	}
 	if (!policy || optind != argc)
 		return -EINVAL;
-	r = absolute_path(policy, &program->policy);
+	r = daemon_path(policy, &program->policy);
 	if (r < 0)
 		log_print(&program->log, LOG_ERR, "cannot find %s: %s", policy, strerror(-r));
 	return r;

@@ -51,7 +51,7 @@ build() { # target
     ioctl) "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_ioctl.c" "${out[@]}" ;;
     frames) "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "${part[@]}" "$fuzz/fuzz_frames.c" "${out[@]}" ;;
     options)
-      "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo/src/common/log.c" "$repo/src/common/number.c" -lfuse3 "${out[@]}"
+      "${compiler[@]}" "${flags[@]}" "${fuse[@]}" "$fuzz/fuzz_options.c" "$repo"/src/common/{daemon,log,number}.c -lfuse3 "${out[@]}"
       ;;
     *)
       echo "no such target: $1" >&2

@@ -40,6 +40,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "default_dir.h"
 #include "fork.h"
 #include "local.h"
 #include "number.h"
@@ -99,22 +100,6 @@ static int check_config(const struct hv_config *config, const struct hv *base)
 		return -EINVAL;
 	}
 	return 0;
-}
-
-/* Where domains of this user meet if they do not say where.  NULL: no memory. */
-static char *default_dir(void)
-{
-	const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
-	char *dir;
-	int length;
-
-	if (geteuid() == 0)
-		return strdup("/run/sivc");
-	if (runtime && runtime[0] == '/')
-		length = asprintf(&dir, "%s/sivc", runtime);
-	else
-		length = asprintf(&dir, "/dev/shm/sivc-%u", geteuid());
-	return length < 0 ? NULL : dir;
 }
 
 /* A slash at the end would make the system follow a link. */
