@@ -430,14 +430,13 @@ void reply_entry(fuse_req_t request, struct node *node)
 		node_forget(node, 1); /* whoever asked is gone: the kernel did not take it */
 }
 
-static int change_time(struct timespec *time, const struct timespec *given,
+static void change_time(struct timespec *time, const struct timespec *given,
 	const struct timespec *now, int set, int flag, int flag_now)
 {
 	if (set & flag_now)
 		*time = *now;
 	else if (set & flag)
 		*time = *given;
-	return 0;
 }
 
 /* cp -p and rsync -a give a file the mode of what they copy: once, this is worth a word. */
