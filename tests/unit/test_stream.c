@@ -249,6 +249,7 @@ static void test_sender_ends(void)
 		step(&w);
 	is(result, -ECONNRESET, "when the sender's domain ends, the stream is cut");
 	sivc_stream_leave(reader);
+	sivc_stream_end(writer, false);
 	world_deinit(&w);
 }
 
