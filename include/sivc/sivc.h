@@ -291,23 +291,25 @@ void sivc_wait_cancel(struct sivc_waiter *waiter); /* NULL is fine */
  * or if its reader leaves.
  */
 #define SIVC_STREAM_MAX 56 /* characters of the name of an endpoint of streams */
+#define SIVC_STREAM_IOV 32 /* pieces in which a peek gives bytes, at most */
 
 int sivc_stream_open(
 	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint);
 
 /*
  * Reading.  sivc_stream_accept: takes the stream that sivc_peek or a waiter has shown.
- * sivc_stream_peek: its next bytes, in place, valid until the next call with this endpoint; with a
- * length of 0, its end.  -EAGAIN: none now.  -ECONNRESET: it was cut; all that arrived was read.
- * sivc_stream_consume: that many bytes were read; with 0, the end, or that it was cut.
- * sivc_stream_wait: as sivc_wait_receive, for one waiter at a time (-EBUSY); r is also -ECONNRESET.
- * sivc_stream_leave: frees the reader.  A stream that it has not read to the end is cut: its writer
- * gets -EPIPE, and what follows is thrown away.
+ * sivc_stream_peek: its next bytes, in place, valid until the next call with this endpoint: how
+ * many there are, in *iovcnt pieces; 0: its end.  -EAGAIN: none now.  -ECONNRESET: it was cut; all
+ * that arrived was read. sivc_stream_consume: that many bytes were read; with 0, the end, or that
+ * it was cut. sivc_stream_wait: as sivc_wait_receive, for one waiter at a time (-EBUSY); r is also
+ * -ECONNRESET. sivc_stream_leave: frees the reader.  A stream that it has not read to the end is
+ * cut: its writer gets -EPIPE, and what follows is thrown away.
  */
 int sivc_stream_accept(struct sivc_endpoint *endpoint, const struct sivc_message *message,
 	struct sivc_reader **reader);
 uint16_t sivc_stream_sender(const struct sivc_reader *reader);
-int sivc_stream_peek(struct sivc_reader *reader, struct sivc_message *message);
+ssize_t sivc_stream_peek(
+	struct sivc_reader *reader, struct iovec iov[SIVC_STREAM_IOV], int *iovcnt);
 void sivc_stream_consume(struct sivc_reader *reader, size_t bytes);
 int sivc_stream_wait(
 	struct sivc_reader *reader, sivc_receive_fn *fn, void *data, struct sivc_waiter **waiter);

@@ -538,16 +538,11 @@ static int find_message(struct inbound *in)
 	return r;
 }
 
-/*
- * The message will be handed to a system call.  Memory that is gone (a file of the local backend
- * that somebody has cut) must be noticed before, by a load that the backend can mend: a system call
- * would fail half way through a reply.
- */
-static void touch(const struct ring_frame *frame)
+void inbound_touch(const struct iovec *iov, int iovcnt)
 {
-	for (int i = 0; i < frame->iovcnt; i++) {
-		const uint8_t *bytes = frame->iov[i].iov_base;
-		size_t length = frame->iov[i].iov_len;
+	for (int i = 0; i < iovcnt; i++) {
+		const uint8_t *bytes = iov[i].iov_base;
+		size_t length = iov[i].iov_len;
 
 		for (size_t at = 0; at < length; at += SIVC_PAGE_SIZE)
 			shared_load8(bytes + at);
@@ -575,7 +570,7 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 		message->length = in->frame.length;
 		message->iovcnt = in->frame.iovcnt;
 		memcpy(message->iov, in->frame.iov, sizeof(message->iov));
-		touch(&in->frame);
+		inbound_touch(message->iov, message->iovcnt);
 	}
 	return 0;
 }
@@ -735,18 +730,16 @@ int inbound_breach(struct inbound *in)
 	return -EPROTO;
 }
 
-/* The next frame of the ring that P writes to. */
-static int front_of_channel(struct inbound *in, struct ring_frame *frame)
+int inbound_frame(struct inbound *in, struct ring_rx *rx, uint32_t at, struct ring_frame *frame)
 {
-	struct ring_rx *rx = &in->rx;
-	int r = ring_rx_frame(rx, rx->cons, frame);
+	int r = ring_rx_frame(rx, at, frame);
 
-	if (r != -EAGAIN)
+	if (r != -EAGAIN || rx != &in->rx)
 		return r;
 	if (rx->released != rx->cons)
 		release(in);
 	r = ring_rx_look(rx);
-	return r == 0 ? ring_rx_frame(rx, rx->cons, frame) : r;
+	return r == 0 ? ring_rx_frame(rx, at, frame) : r;
 }
 
 int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame)
@@ -756,7 +749,7 @@ int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *fr
 
 	if (ring) {
 		*rx = &ring->rx;
-		r = ring_rx_frame(&ring->rx, ring->rx.cons, frame);
+		r = inbound_frame(in, *rx, ring->rx.cons, frame);
 		if (r == -EPROTO)
 			log_breach(in, "the rest of a ring that it had before is dropped");
 		return r;
@@ -764,7 +757,7 @@ int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *fr
 	*rx = in->channel.data ? &in->rx : NULL;
 	if (!*rx)
 		return in->permission == INBOUND_BREACHED ? -EPROTO : -EAGAIN;
-	r = front_of_channel(in, frame);
+	r = inbound_frame(in, *rx, in->rx.cons, frame);
 	if (r == 0)
 		channel_progress(&in->channel);
 	return r == -EPROTO ? inbound_breach(in) : r;

@@ -138,6 +138,8 @@ void inbound_suspend(struct inbound *in);
 /* Its domain has ended, or never was, and nothing of it is left. */
 bool inbound_forgettable(const struct inbound *in);
 
+/* The frame at `at` of one of its rings: cons, or a frame's `next`.  -EAGAIN, -EPROTO */
+int inbound_frame(struct inbound *in, struct ring_rx *rx, uint32_t at, struct ring_frame *frame);
 /* What is in front of whatever ring is next, unless it is empty.  -EAGAIN, -EPROTO */
 int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame);
 void inbound_taken(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame);
@@ -153,6 +155,12 @@ void inbound_consume(struct inbound *in);
 int inbound_take(
 	struct inbound *in, const struct sivc_message *message, struct sivc_unread **unread);
 void inbound_putback(struct sivc_unread *unread);
+/*
+ * Bytes in a ring that will be handed to a system call.  Memory that is gone (a file of the local
+ * backend that somebody has cut) must be noticed before, by a load that the backend can mend: a
+ * system call would fail half way through a reply.
+ */
+void inbound_touch(const struct iovec *iov, int iovcnt);
 /* Bytes of the whole messages that wait.  Looks at each of them. */
 uint64_t inbound_queued(struct inbound *in);
 /* Bytes that wait, with the headers and padding of those in rings.  Looks at no message. */

@@ -71,22 +71,31 @@ static int next_frame(struct inbound *in, struct ring_rx **rx, struct ring_frame
 	return -EAGAIN;
 }
 
-static void bytes_of(
-	const struct inbound *in, const struct ring_frame *frame, struct sivc_message *message)
+/* The bytes behind the first `skip` ones; returns how many parts of `iov` they take. */
+static int bytes_of(const struct ring_frame *frame, size_t skip, struct iovec *iov)
 {
-	size_t skip = in->incoming.offset;
+	int count = 0;
 
-	*message = (struct sivc_message){
-		.sender = in->domid, .length = frame->length - (uint32_t)skip};
 	for (int i = 0; i < frame->iovcnt; i++) {
 		size_t n = frame->iov[i].iov_len < skip ? frame->iov[i].iov_len : skip;
 
 		skip -= n;
 		if (n == frame->iov[i].iov_len)
 			continue;
-		message->iov[message->iovcnt].iov_base = (char *)frame->iov[i].iov_base + n;
-		message->iov[message->iovcnt++].iov_len = frame->iov[i].iov_len - n;
+		iov[count].iov_base = (char *)frame->iov[i].iov_base + n;
+		iov[count++].iov_len = frame->iov[i].iov_len - n;
 	}
+	inbound_touch(iov, count);
+	return count;
+}
+
+static void message_of(
+	const struct inbound *in, const struct ring_frame *frame, struct sivc_message *message)
+{
+	uint32_t skip = in->incoming.offset;
+
+	message->length = frame->length - skip;
+	message->iovcnt = bytes_of(frame, skip, message->iov);
 }
 
 static int peek_begin(struct inbound *in, struct sivc_message *message)
@@ -103,35 +112,79 @@ static int peek_begin(struct inbound *in, struct sivc_message *message)
 		inbound_taken(in, rx, &frame); /* a stream that was cut when its ring was revoked */
 		return -EAGAIN;
 	}
-	bytes_of(in, &frame, message);
+	message->sender = in->domid;
+	message_of(in, &frame, message);
 	return 0;
 }
 
-/* Of the stream that a reader has. */
+/* The next frame of the stream that a reader has; it may be the end's mark. */
+static int frame_of_reader(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame)
+{
+	const struct incoming *incoming = &in->incoming;
+	int r = inbound_front(in, rx, frame);
+
+	if (r < 0)
+		return r == -EAGAIN && !is_lost(in, *rx) ? -EAGAIN : -ECONNRESET;
+	if (incoming->offset > 0 && incoming->offset >= frame->length) {
+		inbound_breach(in); /* it has written over what is being read */
+		return -ECONNRESET;
+	}
+	if (frame->flags & SIVC_FRAME_CUT ||
+		(frame->flags & SIVC_FRAME_FIRST && !incoming->at_first))
+		return -ECONNRESET;
+	if (*rx == &in->rx && incoming->ring_nonce != in->channel.nonce)
+		return -ECONNRESET;
+	return 0;
+}
+
 static int peek_next(struct inbound *in, struct sivc_message *message)
 {
-	struct incoming *incoming = &in->incoming;
 	struct ring_frame frame;
 	struct ring_rx *rx;
 	int r;
 
 	*message = (struct sivc_message){.sender = in->domid};
-	if (incoming->state == INCOMING_ENDED)
+	if (in->incoming.state == INCOMING_ENDED)
 		return 0;
-	r = inbound_front(in, &rx, &frame);
-	if (r < 0)
-		return r == -EAGAIN && !is_lost(in, rx) ? -EAGAIN : -ECONNRESET;
-	if (frame.flags & SIVC_FRAME_CUT || (frame.flags & SIVC_FRAME_FIRST && !incoming->at_first))
-		return -ECONNRESET;
-	if (rx == &in->rx && incoming->ring_nonce != in->channel.nonce)
-		return -ECONNRESET;
-	bytes_of(in, &frame, message);
-	return 0;
+	r = frame_of_reader(in, &rx, &frame);
+	if (r == 0)
+		message_of(in, &frame, message);
+	return r;
 }
 
 int incoming_peek(struct inbound *in, struct sivc_message *message)
 {
 	return in->incoming.reader ? peek_next(in, message) : peek_begin(in, message);
+}
+
+/* What lies behind a frame, if those are bytes of the same stream. */
+static bool goes_on(struct inbound *in, struct ring_rx *rx, struct ring_frame *frame)
+{
+	return !(frame->flags & SIVC_FRAME_LAST) &&
+	       inbound_frame(in, rx, frame->next, frame) == 0 && frame->length > 0 &&
+	       !(frame->flags & SIVC_FRAME_FIRST);
+}
+
+ssize_t incoming_pieces(struct inbound *in, struct iovec *iov, int *iovcnt)
+{
+	uint32_t skip = in->incoming.offset;
+	struct ring_frame frame;
+	struct ring_rx *rx;
+	size_t bytes = 0;
+	int r;
+
+	*iovcnt = 0;
+	if (in->incoming.state == INCOMING_ENDED)
+		return 0;
+	r = frame_of_reader(in, &rx, &frame);
+	if (r < 0)
+		return r;
+	do {
+		*iovcnt += bytes_of(&frame, skip, iov + *iovcnt);
+		bytes += frame.length - skip;
+		skip = 0;
+	} while (*iovcnt + RING_IOV <= SIVC_STREAM_IOV && goes_on(in, rx, &frame));
+	return (ssize_t)bytes;
 }
 
 int incoming_accept(struct inbound *in, struct sivc_reader **result)
@@ -167,23 +220,35 @@ static void reader_done(struct inbound *in, int r)
 	in->incoming.reader = NULL;
 }
 
-static void take_bytes(struct inbound *in, size_t bytes)
+/* Of the frame in front.  False: that is all, or its ring was closed since the peek. */
+static bool take_from_front(struct inbound *in, size_t *bytes)
 {
 	struct incoming *incoming = &in->incoming;
 	struct ring_frame frame;
 	struct ring_rx *rx;
+	uint32_t left;
 
-	if (inbound_front(in, &rx, &frame) < 0) /* its ring was closed since the peek */
-		return;
-	in->counters.bytes += bytes;
-	incoming->offset += (uint32_t)bytes;
-	if (incoming->offset < frame.length)
-		return;
+	if (frame_of_reader(in, &rx, &frame) < 0)
+		return false;
+	left = frame.length - incoming->offset;
+	if (*bytes < left) {
+		incoming->offset += (uint32_t)*bytes;
+		return false;
+	}
+	*bytes -= left;
 	incoming->offset = 0;
 	incoming->at_first = false;
 	inbound_taken(in, rx, &frame);
 	if (frame.flags & SIVC_FRAME_LAST)
 		incoming->state = INCOMING_ENDED;
+	return *bytes > 0 && incoming->state == INCOMING_OPEN;
+}
+
+static void take_bytes(struct inbound *in, size_t bytes)
+{
+	in->counters.bytes += bytes;
+	while (take_from_front(in, &bytes))
+		;
 }
 
 /* The mark goes with it, if that is what is in front. */

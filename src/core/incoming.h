@@ -27,6 +27,10 @@ struct sivc_reader {
  * protocol.
  */
 int incoming_peek(struct inbound *in, struct sivc_message *message);
+/* All the bytes of the reader's stream that lie there: how many; 0, its end; or incoming_peek's
+ * error.
+ */
+ssize_t incoming_pieces(struct inbound *in, struct iovec *iov, int *iovcnt);
 /* After a peek.  -ENOMEM */
 int incoming_accept(struct inbound *in, struct sivc_reader **reader);
 /* After a peek of its stream: so many bytes of it were read, or its end, or that it was cut. */

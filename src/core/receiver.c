@@ -566,10 +566,10 @@ uint16_t sivc_stream_sender(const struct sivc_reader *reader)
 	return reader->sender;
 }
 
-int sivc_stream_peek(struct sivc_reader *reader, struct sivc_message *message)
+ssize_t sivc_stream_peek(struct sivc_reader *reader, struct iovec iov[SIVC_STREAM_IOV], int *iovcnt)
 {
-	*message = (struct sivc_message){.sender = reader->sender};
-	return reader->in ? incoming_peek(reader->in, message) : reader->over;
+	*iovcnt = 0;
+	return reader->in ? incoming_pieces(reader->in, iov, iovcnt) : reader->over;
 }
 
 void sivc_stream_consume(struct sivc_reader *reader, size_t bytes)

@@ -73,12 +73,14 @@ struct ring_rx {
 	uint32_t prod;     /* the sender's, as last checked */
 };
 
+#define RING_IOV 2 /* parts of a frame's bytes: they may wrap */
+
 struct ring_frame {
 	uint32_t length; /* checked: the bytes lie in the ring, before prod */
 	uint32_t flags;  /* checked: FIRST and LAST only, and CUT in streams */
 	uint32_t next;   /* the index behind it */
-	int iovcnt;      /* 1, or 2 if the bytes wrap; 0 of a mark */
-	struct iovec iov[2];
+	int iovcnt;      /* of iov; 0 of a mark */
+	struct iovec iov[RING_IOV];
 };
 
 void ring_rx_init(struct ring_rx *rx, struct sivc_page *page, const struct sivc_ctl *ctl,

@@ -171,12 +171,10 @@ int stream_cut(struct stream *stream)
 
 uint32_t stream_queued(struct stream *stream)
 {
-	struct sivc_message message;
-
 	const struct line *line = &stream->handle.line;
-	uint32_t bytes = stream_readable(stream, &message) == 0 ? message.length : 0;
+	ssize_t bytes = stream_readable(stream);
 
-	return bytes + line->length - line->offset;
+	return (uint32_t)(bytes > 0 ? bytes : 0) + line->length - line->offset;
 }
 
 const struct file_ops stream_inbox_ops = {

@@ -45,8 +45,8 @@ uint32_t stream_queued(struct stream *stream);
 /* stream_read.c */
 void stream_read(struct file *file, fuse_req_t request, size_t size, off_t offset,
 	const struct fuse_file_info *fi);
-/* 0: a read does not wait; -EAGAIN: it does; else its error. */
-int stream_readable(struct stream *stream, struct sivc_message *message);
+/* What a read gives without waiting: bytes, or 0, the end; -EAGAIN: it waits; else its error. */
+ssize_t stream_readable(struct stream *stream);
 int stream_wait_next(struct stream *stream);
 
 /* stream_write.c */

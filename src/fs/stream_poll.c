@@ -8,11 +8,9 @@ static int readable(struct messages *handle)
 {
 	struct stream *stream = stream_of_handle(handle);
 	const struct line *line = &handle->line;
-	struct sivc_message message;
+	ssize_t bytes = TAILQ_EMPTY(&stream->reads) ? stream_readable(stream) : -EAGAIN;
 
-	if (line->offset < line->length)
-		return 0;
-	return TAILQ_EMPTY(&stream->reads) ? stream_readable(stream, &message) : -EAGAIN;
+	return bytes >= 0 || line->offset < line->length ? 0 : (int)bytes;
 }
 
 static int writable(struct messages *handle)

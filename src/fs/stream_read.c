@@ -2,9 +2,9 @@
 /*
  * Reading a stream.
  *
- * A read gives what there is of the next frame, straight from where it lies, in memory that the
- * sender may still write to; only its length is believed.  What the kernel has taken is consumed;
- * what it has not, because the reader is gone, stays for the handle's next read.
+ * A read gives what has come, straight from where it lies, in memory that the sender may still
+ * write to; only its length is believed.  What the kernel has taken is consumed; what it has not,
+ * because the reader is gone, stays for the handle's next read.
  *
  * Several processes that have one handle share its stream: their reads are answered in order.
  */
@@ -21,11 +21,16 @@ struct stream_read {
 	TAILQ_ENTRY(stream_read) link;
 };
 
-int stream_readable(struct stream *stream, struct sivc_message *message)
+ssize_t stream_readable(struct stream *stream)
 {
+	struct iovec iov[SIVC_STREAM_IOV];
+	struct sivc_message message;
+	int count, r;
+
 	if (stream->reader)
-		return sivc_stream_peek(stream->reader, message);
-	return sivc_peek(stream_endpoint(stream), stream->handle.from, message);
+		return sivc_stream_peek(stream->reader, iov, &count);
+	r = sivc_peek(stream_endpoint(stream), stream->handle.from, &message);
+	return r < 0 ? r : (ssize_t)message.length;
 }
 
 static void give_line(struct line *line, fuse_req_t request, size_t size)
@@ -57,22 +62,24 @@ static int accept_stream(struct stream *stream)
 static int give(struct stream *stream, fuse_req_t request, size_t size)
 {
 	struct line *line = &stream->handle.line;
-	struct sivc_message message;
+	struct iovec iov[SIVC_STREAM_IOV];
+	ssize_t length;
 	size_t given;
-	int r = stream->reader ? 0 : accept_stream(stream);
+	int count, r = stream->reader ? 0 : accept_stream(stream);
 
 	if (r == 0 && line->offset < line->length) {
 		give_line(line, request, size);
 		return 0;
 	}
-	if (r == 0)
-		r = sivc_stream_peek(stream->reader, &message);
-	if (r == -ECONNRESET)
-		sivc_stream_consume(stream->reader, 0);
 	if (r < 0)
 		return r;
-	given = MIN(size, message.length);
-	if (reply_bytes(request, message.iov, message.iovcnt, given) == 0)
+	length = sivc_stream_peek(stream->reader, iov, &count);
+	if (length == -ECONNRESET)
+		sivc_stream_consume(stream->reader, 0);
+	if (length < 0)
+		return (int)length;
+	given = MIN(size, (size_t)length);
+	if (reply_bytes(request, iov, count, given) == 0)
 		sivc_stream_consume(stream->reader, given);
 	return 0;
 }

@@ -82,17 +82,18 @@ static struct sivc_reader *accept_one(struct world *w)
 /* The bytes that are there now, at most `size`; or what peeking says. */
 static int read_some(struct sivc_reader *reader, char *buffer, size_t size)
 {
-	struct sivc_message message;
+	struct iovec iov[SIVC_STREAM_IOV];
 	size_t n = 0;
-	int r = sivc_stream_peek(reader, &message);
+	int count;
+	ssize_t r = sivc_stream_peek(reader, iov, &count);
 
 	if (r < 0)
-		return r;
-	for (int i = 0; i < message.iovcnt; i++) {
-		size_t part = message.iov[i].iov_len;
+		return (int)r;
+	for (int i = 0; i < count; i++) {
+		size_t part = iov[i].iov_len;
 
 		part = part < size - n ? part : size - n;
-		memcpy(buffer + n, message.iov[i].iov_base, part);
+		memcpy(buffer + n, iov[i].iov_base, part);
 		n += part;
 	}
 	sivc_stream_consume(reader, n);
