@@ -20,7 +20,7 @@
 #define DOMID_DIGITS    5
 #define KIND_SHIFT      16 /* above the domain id, in keys and st_ino */
 #define BRANCH_SHIFT    24
-#define NEVER_REACHED   ((off_t)1 << 40) /* bytes */
+#define NEVER_REACHED   ((off_t)1 << 40) /* bytes; as an int, which FIONREAD is, 0 */
 #define FOREVER         86400.0 /* seconds; nobody but the kernel's callers changes these */
 #define PERMISSION_BITS 01777   /* nothing here is ever set-id */
 
@@ -404,7 +404,7 @@ static void tell_end(const struct node *node)
 		return;
 	byte.buf[0].mem = (char[]){0};
 	fuse_lowlevel_notify_store(
-		node->branch->fs->session, node_id(node), NEVER_REACHED, &byte, 0);
+		node->branch->fs->session, node_id(node), NEVER_REACHED - 1, &byte, 0);
 }
 
 void tree_endless(struct node *node)
