@@ -65,7 +65,9 @@ struct sivc_unread;   /* a message that is read in parts */
 struct sivc_reader;   /* a stream that is read */
 struct sivc_writer;   /* a stream that is written */
 
-#define SIVC_RING_DEFAULT    65536u /* bytes of ring a permitted sender */
+#define SIVC_RING_DEFAULT    524288u /* bytes of ring a permitted sender, if it is one of the */
+#define SIVC_RINGS_LARGE     4u /* first so many of a struct sivc that are permitted at a time; */
+#define SIVC_RING_MANY       65536u /* else */
 #define SIVC_RING_MIN        4096u
 #define SIVC_RING_MAX        2097152u
 #define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
@@ -120,7 +122,7 @@ void sivc_remove_fd(struct sivc *sivc, int fd);
 const char *sivc_backend(const struct sivc *sivc);
 uint16_t sivc_domid(const struct sivc *sivc);   /* another one after a restore */
 const char *sivc_name(const struct sivc *sivc); /* "" if this domain has none that it knows of */
-uint32_t sivc_ring(const struct sivc *sivc);    /* bytes */
+uint32_t sivc_ring(const struct sivc *sivc);    /* bytes; of the first SIVC_RINGS_LARGE */
 uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
 
 /*

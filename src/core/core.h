@@ -40,7 +40,8 @@ struct sivc {
 	/* sivc.c */
 	pid_t pid;               /* of the process that it belongs to */
 	struct hv_config config; /* its strings are ours */
-	uint32_t ring;           /* bytes */
+	uint32_t ring;           /* bytes, of the first SIVC_RINGS_LARGE; */
+	uint32_t ring_many;      /* of the others */
 	uint32_t max_msg;        /* bytes */
 	struct loop loop;
 	struct spin spin;
@@ -66,6 +67,9 @@ struct sivc {
 
 	/* endpoint.c */
 	struct endpoints endpoints;
+
+	/* inbound.c */
+	unsigned int rings_large; /* that are open */
 
 	/* sivc.c: from sivc_close on. */
 	bool closed;

@@ -189,6 +189,7 @@ static void close_channel(struct inbound *in)
 	/* A sender that sleeps finds out now; afterwards the channel is gone. */
 	hv_port_notify(in->channel.port);
 	channel_close(&in->channel);
+	in->ep->sivc->rings_large -= in->rx.size == in->ep->sivc->ring;
 	free(in->next_ring);
 	in->next_ring = NULL;
 	assembly_forgive(&in->assembly);
@@ -294,8 +295,8 @@ static void page_close(struct inbound *in)
 /* With memory for what will be in the ring when it is revoked, so that a refusal cannot fail. */
 static int open_channel(struct inbound *in)
 {
-	uint32_t pages = in->ep->sivc->ring / SIVC_PAGE_SIZE;
-	size_t size = (size_t)pages * SIVC_PAGE_SIZE;
+	struct sivc *sivc = in->ep->sivc;
+	uint32_t size = sivc->rings_large < SIVC_RINGS_LARGE ? sivc->ring : sivc->ring_many;
 	struct page_permission permission;
 	uint32_t refs[SIVC_RING_PAGES_MAX];
 	int r;
@@ -303,14 +304,15 @@ static int open_channel(struct inbound *in)
 	in->next_ring = malloc(sizeof(*in->next_ring) + size);
 	if (!in->next_ring)
 		return -ENOMEM;
-	r = channel_open(
-		&in->channel, in->ep->receiver.events, in->domid, pages, &permission, refs);
+	r = channel_open(&in->channel, in->ep->receiver.events, in->domid, size / SIVC_PAGE_SIZE,
+		&permission, refs);
 	if (r < 0) {
 		free(in->next_ring);
 		in->next_ring = NULL;
 		return r;
 	}
-	ring_rx_init(&in->rx, in->owner.page, in->channel.ctl, in->channel.data, (uint32_t)size);
+	ring_rx_init(&in->rx, in->owner.page, in->channel.ctl, in->channel.data, size);
+	sivc->rings_large += size == sivc->ring;
 	in->rx.streams = in->ep->streams;
 	permission.max_msg = max_msg(in);
 	page_permit(&in->owner, &permission);

@@ -56,6 +56,7 @@ static int copy_config(struct sivc *sivc, const struct sivc_config *config)
 	bool failed = false;
 
 	sivc->ring = config->ring ? config->ring : SIVC_RING_DEFAULT;
+	sivc->ring_many = config->ring ? config->ring : SIVC_RING_MANY;
 	sivc->max_msg = config->max_msg ? config->max_msg : SIVC_MAX_MSG_DEFAULT;
 	sivc->config = (struct hv_config){
 		.backend = copy_string(config->backend, &failed),

@@ -205,7 +205,7 @@ static const struct entry table[] = {
 	{"acl", "FILE", take_path, OURS(acl), 0, 0, false,
 		"rules to start with, read again at SIGHUP"},
 	{"ring", "BYTES", take_ring, OURS(ring), SIVC_RING_MIN, SIVC_RING_MAX, false,
-		"memory for each sender that we allow (64K)"},
+		"memory for each sender that we allow (512K, then 64K)"},
 	{"max_msg", "BYTES", take_bytes, OURS(max_msg), 1, SIVC_MAX_MSG_MAX, false,
 		"longest message (512K)"},
 	{"spin", "USEC", take_number, OURS(spin), 0, SIVC_SPIN_MAX, false,

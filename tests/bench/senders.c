@@ -53,7 +53,7 @@
 #define BLOCK         512 /* what st_blocks counts in */
 #define STUCK_S       120
 #define QUIT          (UINT64_MAX - 1)
-#define PLACES        (SIVC_RING_DEFAULT / MESSAGE) /* null: in a ring */
+#define PLACES        (SIVC_RING_MANY / MESSAGE) /* null: in a ring */
 
 struct senders {
 	/* From the command line. */
@@ -134,7 +134,7 @@ static int serve_nobody(const struct senders *senders, unsigned int index)
 
 	while (r >= 0 && count != QUIT) {
 		r = make_messages(
-			senders->rings + index * SIVC_RING_DEFAULT, count, senders->inbox);
+			senders->rings + index * SIVC_RING_MANY, count, senders->inbox);
 		if (r >= 0 && read(senders->go[index], &count, sizeof count) != sizeof count)
 			r = -errno;
 	}
@@ -254,7 +254,7 @@ static int open_mount(struct senders *senders)
 static int open_nothing(struct senders *senders)
 {
 	senders->inbox = eventfd(0, EFD_CLOEXEC);
-	senders->rings = mmap(NULL, (size_t)senders->count * SIVC_RING_DEFAULT,
+	senders->rings = mmap(NULL, (size_t)senders->count * SIVC_RING_MANY,
 		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return senders->inbox < 0 || senders->rings == MAP_FAILED ? -errno : 0;
 }

@@ -107,3 +107,24 @@ except OSError as e:
   count=$(for i in {1..20}; do op 1/inbox r+nonblock read; done | grep -cE '^read (500000|499999) ')
   same "$count" 20
 }
+
+# rings: the sizes of those that domain 1 has, the smallest first.
+rings() {
+  find hv/1 -name '*.rw' -size +4k -printf '%s\n' | sort -n | paste -sd ' '
+}
+
+@test "the first four senders that are allowed at a time have rings of 512 KiB, and the others of 64" {
+  start_domain 1
+  printf 'allow %d\n' {2..7} > 1/acl
+  same "$(rings)" "65536 65536 524288 524288 524288 524288"
+  printf 'deny %d\n' 2 7 >> 1/acl
+  same "$(rings)" "65536 524288 524288 524288"
+  printf 'allow %d\n' 8 9 >> 1/acl
+  same "$(rings)" "65536 65536 524288 524288 524288 524288"
+}
+
+@test "with ring= all have the same" {
+  start_domain 1 ring=16K
+  printf 'allow %d\n' {2..7} > 1/acl
+  same "$(rings)" "16384 16384 16384 16384 16384 16384"
+}

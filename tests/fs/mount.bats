@@ -272,7 +272,7 @@ unmount() {
 
 @test "a full disk is ENOSPC for the rule that does not fit; the others work on" {
   mount -t tmpfs -o size=300k tmpfs hv
-  start_domain 1
+  start_domain 1 ring=64K
   start_domain 2
   echo "allow 2" > 1/acl
   printf before > 2/peers/1

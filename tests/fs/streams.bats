@@ -3,10 +3,11 @@
 
 load helpers
 
-# backup_pair [OPTION...]: domains 1 and 2 with an endpoint of streams; 2 may send to 1.
+# backup_pair [OPTION...]: domains 1 and 2 with an endpoint of streams; 2 may send to 1.  What is sent
+# is longer than the ring.
 backup_pair() {
-  start_domain 1 "$@"
-  start_domain 2 "$@"
+  start_domain 1 ring=64K "$@"
+  start_domain 2 ring=64K "$@"
   mkdir 1/streams/backup 2/streams/backup
   echo "allow 2" > 1/streams/backup/acl
   to=2/streams/backup/peers/1 from=1/streams/backup/inbox
@@ -642,8 +643,8 @@ cut_by_kill() {
 of_a_user() {
   chown "$ordinary_user" hv
   mkdir -p 1 2
-  serve 1 1 "dir=hv,domid=1,user=$ordinary_user"
-  serve 2 2 "dir=hv,domid=2,user=$ordinary_user"
+  serve 1 1 "dir=hv,domid=1,ring=64K,user=$ordinary_user"
+  serve 2 2 "dir=hv,domid=2,ring=64K,user=$ordinary_user"
   mkdir 1/streams/backup 2/streams/backup
   echo "allow 2" > 1/streams/backup/acl
   to=2/streams/backup/peers/1 from=1/streams/backup/inbox
