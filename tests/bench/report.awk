@@ -226,6 +226,24 @@ function best_echo(socat, nc) {
   return nc == "" || (socat != "" && socat + 0 < nc + 0) ? socat : nc
 }
 
+# How many times as fast as the other.
+function stream_ratio(ours, theirs) {
+  return ratio(median("shell" SUBSEP theirs), median("shell" SUBSEP ours))
+}
+
+function bars_streams() {
+  bar("stream, dd bs=64k to dd bs=64k: rate to that of TCP over veth", ">=", 1,
+    stream_ratio("dd-stream-65536", "dd-veth-65536"), "x")
+  bar("the same to that of two null file systems", ">=", 0.6,
+    stream_ratio("dd-stream-65536", "dd-null-65536"), "x")
+  bar("stream, dd bs=128k: rate to that of TCP over veth", ">=", 1,
+    stream_ratio("dd-stream-131072", "dd-veth-131072"), "x")
+  bar("stream, dd bs=1k: time to that of two null file systems", "<=", 1.25,
+    stream_ratio("dd-null-1024", "dd-stream-1024"), "x")
+  bar("stream, tar of 5,000 files: speed to that of socat and TCP over veth", ">=", 1,
+    stream_ratio("tar-stream", "tar-socat"), "x")
+}
+
 function sender_ns(form, active, count) {
   return median("senders" SUBSEP form SUBSEP active SUBSEP count SUBSEP "ns")
 }
@@ -275,6 +293,7 @@ function print_bars(mount) {
   bars_library()
   bar("echo until `read` has it: speed to that of the better of socat and nc", ">=", 5,
     ratio(best_echo(), median("shell" SUBSEP "echo-file")), "x")
+  bars_streams()
   bars_senders("file")
   bars_senders("framed")
   mount = median("shell" SUBSEP "mount")

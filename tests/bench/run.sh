@@ -28,7 +28,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
 declare -r not_possible=77
-declare -r port_socat=7001 port_nc=7002
+declare -r port_socat=7001 port_nc=7002 port_stream=7003
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
 declare -r inotify_needed=1024
 declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=200
@@ -43,6 +43,7 @@ sizes=(64 1024 4096 131072 524288)
 senders=(1 10 100 500)
 echoes=100
 mounts=20
+stream_mb=1024 tree_files=5000
 
 usage() {
   sed -n '/^#   run.sh/,/^# Needs/s/^#   //p' "$0" >&2
@@ -68,6 +69,7 @@ parse() {
         ;;
       --quick)
         quick=1 runs=1 ms=20 sizes=(64 1024 524288) senders=(1 10) echoes=5 mounts=2
+        stream_mb=16 tree_files=50
         ;;
       *) usage ;;
     esac
@@ -219,7 +221,7 @@ set_up_files() {
   # What the scheduler does with four processes on two processors is another matter than what they
   # have to do: the same once more with a processor for each side and all that serves it, as virtual
   # machines have.
-  if (($(nproc) > 1)); then
+  if ((apart)); then
     mount_floor null-apart taskset -c 0
     mount_floor relay-apart taskset -c 0
     mount_pair apart '' apart
@@ -335,7 +337,7 @@ crowd_once() {
 measure_senders() {
   local run=$1 count form place places=(anywhere)
 
-  if (($(nproc) > 1)); then places+=(apart); fi
+  if ((apart)); then places+=(apart); fi
   for place in "${places[@]}"; do
     for form in '' --framed; do
       for count in "${senders[@]}"; do
@@ -357,6 +359,45 @@ shell() {
   while read -r us; do
     printf '%s\t%s\t%s\n' "$run" "$what" "$us"
   done < "$work/shell" >> "$results/shell.tsv"
+}
+
+# stream RUN LABEL WHAT ARGUMENT...: as shell, by the name of the label.
+stream() {
+  local us
+
+  us=$("$here/shell.sh" "${@:3}") || die "shell.sh ${*:3}: see above"
+  printf '%s\t%s\t%s\n' "$1" "$2" "$us" >> "$results/shell.tsv"
+}
+
+# Endpoints of streams in the mounts that are apart, and a second null file system, for the reader.
+set_up_streams() {
+  local i
+
+  for i in 1 2; do mkdir "$work/apart/$i/streams/bulk"; done
+  echo 'allow 1' > "$work/apart/2/streams/bulk/acl"
+  mount_floor null-reader taskset -c 1
+  mkdir "$work/tree"
+  for ((i = 0; i < tree_files; i++)); do
+    ((i % 100)) || mkdir "$work/tree/$((i / 100))"
+    head -c "$((i * 7 % 8192))" /dev/zero > "$work/tree/$((i / 100))/$i"
+  done
+}
+
+measure_streams() {
+  local run=$1 block bytes
+
+  for block in 1024 65536 131072; do
+    bytes=$((stream_mb * 1048576))
+    ((block > 1024)) || bytes=$((bytes / 16))
+    stream "$run" "dd-stream-$block" dd "$work/apart/1/streams/bulk/peers/2" \
+      "$work/apart/2/streams/bulk/inbox" "$bytes" "$block"
+    stream "$run" "dd-null-$block" dd-endless "$work/null-apart/null" "$work/null-reader/null" \
+      "$bytes" "$block"
+    stream "$run" "dd-veth-$block" dd-tcp a b "$address_b" "$port_stream" "$bytes" "$block"
+  done
+  stream "$run" tar-stream tar "$work/apart/1/streams/bulk/peers/2" \
+    "$work/apart/2/streams/bulk/inbox" "$work/tree"
+  stream "$run" tar-socat tar-socat a b "$address_b" "$port_stream" "$work/tree"
 }
 
 measure_shell() {
@@ -408,7 +449,7 @@ draw() {
 inside() {
   local run
 
-  work=$1/work sivcfs=$build/src/sivcfs
+  work=$1/work sivcfs=$build/src/sivcfs apart=$(($(nproc) > 1))
   mkdir -p "$work"
   mount -t tmpfs tmpfs "$work"
   mkdir "$work/libsivc"
@@ -418,10 +459,12 @@ inside() {
   set_up_network
   set_up_queues
   set_up_files
+  ((!apart)) || set_up_streams
   for ((run = 1; run <= runs; run++)); do
     echo "run $run of $runs" >&2
     measure_transfers "$run"
     measure_shell "$run"
+    ((!apart)) || measure_streams "$run"
     measure_senders "$run"
   done
   echo "counting system calls" >&2

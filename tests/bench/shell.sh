@@ -7,9 +7,14 @@
 #   shell.sh echo-socat PORT COUNT          the same by socat over TCP, with connect
 #   shell.sh echo-nc PORT COUNT             the same by nc (OpenBSD's)
 #   shell.sh mount SIVCFS DIR COUNT         from starting two sivcfs until a message was read
+#   shell.sh dd TO FROM BYTES BLOCK         dd to dd, each side on a processor
+#   shell.sh dd-endless TO FROM BYTES BLOCK the same if what is read has no end by itself
+#   shell.sh dd-tcp NETNS NETNS ADDRESS PORT BYTES BLOCK    the same by TCP between two of them
+#   shell.sh tar TO FROM TREE               tar to tar, which makes the tree anew
+#   shell.sh tar-socat NETNS NETNS ADDRESS PORT TREE
 #
 # The receiver is there before the sender begins, in all cases; a message is sent when the one
-# before it has arrived.  Prints a line each: COUNT lines.
+# before it has arrived.  Prints a line each: COUNT lines, or one.
 set -euo pipefail
 export LC_ALL=C
 
@@ -134,6 +139,68 @@ mount_all() {
   done
 }
 
+# Both sides at once, until both have ended.  The function `sender` and what runs in the background.
+carry() {
+  local start=$EPOCHREALTIME
+
+  sender
+  wait "$1"
+  since "$start"
+}
+
+# on CPU COMMAND...: processor 0 is the sender's.
+on() {
+  if (($(nproc) > 1)); then taskset -c "$@"; else "${@:2}"; fi
+}
+
+# dd_file TO FROM BYTES BLOCK [ARGUMENT_OF_THE_READER]
+dd_file() {
+  local to=$1 from=$2 bytes=$3 block=$4
+
+  sender() { on 0 dd if=/dev/zero of="$to" bs="$block" count=$((bytes / block)) status=none; }
+  on 1 dd if="$from" of=/dev/null bs="$block" status=none "${@:5}" &
+  carry $!
+}
+
+# listen_in NETNS PORT ADDRESS...: socat, which gives the connection itself to what it starts.
+listen_in() {
+  on 1 ip netns exec "$1" socat "TCP-LISTEN:$2,reuseaddr" "$3,nofork" &
+  until ip netns exec "$1" ss -Hltn "sport = :$2" | grep -q .; do :; done
+}
+
+dd_tcp() {
+  local sends=$1 receives=$2 address=$3 port=$4 bytes=$5 block=$6
+
+  listen_in "$receives" "$port" "EXEC:dd of=/dev/null bs=$block status=none"
+  sender() {
+    on 0 ip netns exec "$sends" bash -c "exec dd if=/dev/zero bs=$block count=$((bytes / block)) \
+      status=none > /dev/tcp/$address/$port"
+  }
+  carry $!
+}
+
+tar_file() {
+  local to=$1 from=$2 tree=$3
+
+  scratch=$(mktemp -d)
+  sender() { on 0 tar c -C "$tree" . > "$to"; }
+  on 1 tar x -C "$scratch" < "$from" &
+  carry $!
+  diff -r "$tree" "$scratch"
+}
+
+tar_socat() {
+  local sends=$1 receives=$2 address=$3 port=$4 tree=$5
+
+  scratch=$(mktemp -d)
+  listen_in "$receives" "$port" "EXEC:tar x -C $scratch"
+  sender() {
+    on 0 tar c -C "$tree" . | on 0 ip netns exec "$sends" socat -u - "TCP:$address:$port"
+  }
+  carry $!
+  diff -r "$tree" "$scratch"
+}
+
 case ${1:-} in
   echo-file)
     [[ $# == 4 ]] || usage
@@ -151,6 +218,26 @@ case ${1:-} in
   mount)
     [[ $# == 4 ]] || usage
     mount_all "$2" "$3" "$4"
+    ;;
+  dd)
+    [[ $# == 5 ]] || usage
+    dd_file "${@:2}"
+    ;;
+  dd-endless)
+    [[ $# == 5 ]] || usage
+    dd_file "${@:2}" count=$(($4 / $5))
+    ;;
+  dd-tcp)
+    [[ $# == 7 ]] || usage
+    dd_tcp "${@:2}"
+    ;;
+  tar)
+    [[ $# == 4 ]] || usage
+    tar_file "${@:2}"
+    ;;
+  tar-socat)
+    [[ $# == 6 ]] || usage
+    tar_socat "${@:2}"
     ;;
   *) usage ;;
 esac
