@@ -72,7 +72,7 @@ struct sivc_writer;   /* a stream that is written */
 #define SIVC_RING_MAX        2097152u
 #define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
 #define SIVC_MAX_MSG_MAX     917504u /* what one FUSE request surely carries: 1 MiB less some */
-#define SIVC_SPIN_DEFAULT    50u     /* microseconds */
+#define SIVC_SPIN_DEFAULT    200u    /* microseconds */
 #define SIVC_SPIN_MAX        10000u  /* microseconds */
 #define SIVC_SPIN_NONE       UINT32_MAX
 #define SIVC_ENDPOINT_MAX    63   /* characters of an endpoint's name */
@@ -106,12 +106,12 @@ void sivc_close(struct sivc *sivc);
  * fd has one of `events` (EPOLL*).
  *
  * sivc_wait looks for work for at most `spin` before it sleeps, and nobody has to wake it then: an
- * answer comes sooner, and a processor is busy meanwhile.  Only who has just had something to do
- * spins, and only as long as it has paid lately: waits that are longer than `spin` make the time
- * shorter, down to nothing.  In the middle of a message that is longer than the ring, and of a
- * batch, it is 200 us at least, also with SIVC_SPIN_NONE.  In the local backend nobody spins on a
- * machine with one processor; nor does a program that has asked for sivc_fd(), because it waits
- * elsewhere.
+ * answer comes sooner, and a processor is busy meanwhile.  Only a wait for messages or
+ * for room spins, and only as long as it has paid lately: waits that are longer than `spin` make
+ * the time shorter, down to nothing.  In the middle of a message that is longer than the ring, and
+ * of a batch, it is 200 us at least, also with SIVC_SPIN_NONE.  In the local backend nobody spins
+ * on a machine with one processor; nor does a program that has asked for sivc_fd(), because it
+ * waits elsewhere.
  */
 int sivc_fd(struct sivc *sivc);
 int sivc_dispatch(struct sivc *sivc);

@@ -35,6 +35,8 @@ struct channel_ops {
 	bool (*look)(struct channel *channel);
 	/* Arms it.  False: there is something already. */
 	bool (*arm)(struct channel *channel);
+	/* Does anybody wait for it? */
+	bool (*awaited)(struct channel *channel);
 };
 
 struct channel {

@@ -82,10 +82,16 @@ static bool on_arm(struct channel *channel)
 	return true;
 }
 
+static bool on_awaited(struct channel *channel)
+{
+	return inbound_of(channel)->ep->receiver.waiting > 0;
+}
+
 static const struct channel_ops inbound_ops = {
 	.ready = on_ready,
 	.look = on_look,
 	.arm = on_arm,
+	.awaited = on_awaited,
 };
 
 struct inbound *receiver_find(const struct sivc_endpoint *ep, uint16_t domid)

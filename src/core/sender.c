@@ -283,10 +283,16 @@ static bool on_arm(struct channel *channel)
 	return arm(outbound_of(channel));
 }
 
+static bool on_awaited(struct channel *channel)
+{
+	return outbound_of(channel)->line.waiting;
+}
+
 static const struct channel_ops outbound_ops = {
 	.ready = on_ready,
 	.look = on_look,
 	.arm = on_arm,
+	.awaited = on_awaited,
 };
 
 static void on_events(void *data)

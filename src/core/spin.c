@@ -12,13 +12,6 @@ void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us)
 	TAILQ_INIT(&spin->polled);
 }
 
-void spin_allow(struct spin *spin, bool allowed)
-{
-	spin->allowed = allowed;
-	if (!allowed)
-		spin_arm(spin);
-}
-
 /* What is polled. */
 
 bool spin_would(const struct spin *spin, bool in_message)
@@ -61,19 +54,26 @@ bool spin_look(struct spin *spin)
 	return some;
 }
 
-bool spin_arm(struct spin *spin)
+/* Those for which nobody waits need no signal, unless all are to have one. */
+static void arm(struct spin *spin, bool all)
 {
-	struct channel *channel;
-	bool some = false;
+	struct channel *channel, *next;
 
-	while ((channel = TAILQ_FIRST(&spin->polled)) != NULL) {
-		spin_forget(spin, channel);
-		if (channel->ops->arm(channel))
+	for (channel = TAILQ_FIRST(&spin->polled); channel; channel = next) {
+		next = TAILQ_NEXT(channel, link);
+		if (!all && !channel->ops->awaited(channel))
 			continue;
-		channel->ops->ready(channel);
-		some = true;
+		spin_forget(spin, channel);
+		if (!channel->ops->arm(channel))
+			channel->ops->ready(channel);
 	}
-	return some;
+}
+
+void spin_allow(struct spin *spin, bool allowed)
+{
+	spin->allowed = allowed;
+	if (!allowed)
+		arm(spin, true);
 }
 
 /* How long. */
@@ -93,14 +93,18 @@ static void learn(struct spin *spin, uint64_t most, uint64_t waited)
 /* ns; 0: there is nothing to look for. */
 static uint64_t longest(const struct spin *spin)
 {
-	const struct channel *channel;
-	uint64_t most = spin->most;
+	struct channel *channel;
+	uint64_t most = 0;
 
 	if (!spin->allowed)
 		return 0;
-	TAILQ_FOREACH (channel, &spin->polled, link)
+	TAILQ_FOREACH (channel, &spin->polled, link) {
+		if (!channel->ops->awaited(channel))
+			continue;
+		most = most < spin->most ? spin->most : most;
 		if (channel->polled == CHANNEL_IN_MESSAGE && most < SPIN_MESSAGE_US)
 			most = SPIN_MESSAGE_US;
+	}
 	return most * NSEC_PER_USEC;
 }
 
@@ -144,7 +148,7 @@ static int look_until(struct spin *spin, uint64_t end)
 
 static int arm_and_sleep(struct spin *spin, int timeout_ms)
 {
-	spin_arm(spin);
+	arm(spin, false);
 	return loop_run(spin->loop, timeout_ms);
 }
 

@@ -3,7 +3,8 @@
  * spin.h: to look for work for a while before sleeping.
  *
  * A channel that had nothing a moment ago is polled: its other side is not asked for a signal, and
- * this process looks at the ring itself.  Before it sleeps it arms every polled channel.
+ * this process looks at the ring itself.  Before it sleeps it arms those for which somebody waits.
+ * The others stay polled: who reads next looks at them, and until then their domains do not signal.
  *
  * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
  * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
@@ -34,9 +35,6 @@ void spin_forget(struct spin *spin, struct channel *channel); /* not polled is f
 
 /* Looks at each polled channel.  True: one had something, and is ready. */
 bool spin_look(struct spin *spin);
-/* Arms each.  True: the same. */
-bool spin_arm(struct spin *spin);
-
 /* As loop_run, but spins first. */
 int spin_wait(struct spin *spin, int timeout_ms);
 

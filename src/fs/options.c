@@ -209,7 +209,7 @@ static const struct entry table[] = {
 	{"max_msg", "BYTES", take_bytes, OURS(max_msg), 1, SIVC_MAX_MSG_MAX, false,
 		"longest message (512K)"},
 	{"spin", "USEC", take_number, OURS(spin), 0, SIVC_SPIN_MAX, false,
-		"look for work so long before sleeping (0)"},
+		"look for messages so long before sleeping (200)"},
 	{"mode", "MODE", take_mode, OURS(mode), 0, 0, false, "mode of inbox and peers/N (0600)"},
 	{"acl_mode", "MODE", take_mode, OURS(acl_mode), 0, 0, false, "mode of acl (0600)"},
 	{"umask", "MODE", take_mode, OURS(umask), 0, 0, false, "bits that no file's mode has (0)"},
@@ -495,6 +495,7 @@ int options_init(struct options *options, struct log *log, int argc, char **argv
 		.gid = getegid(),
 		.mode = MODE_DEFAULT,
 		.acl_mode = MODE_DEFAULT,
+		.spin = SIVC_SPIN_DEFAULT,
 		.fuse = FUSE_ARGS_INIT(0, NULL),
 		.log = log,
 	};

@@ -185,12 +185,10 @@ function bars_files() {
     "oneway", 1024, "file", "null")
   compare_placed("file, 1 KB round trip: time to that of the relay file system", "<=", 1.6,
     "roundtrip", 1024, "file", "relay")
-  compare_placed("file with spin=, 1 KB round trip: time to that of the relay file system", "<=", 1.3,
-    "roundtrip", 1024, "file-spin", "relay")
   compare_placed("file, 1 KB round trip: time to that of TCP over veth", "<=", 1,
     "roundtrip", 1024, "file", "veth")
-  compare_placed("file with spin=, 1 KB round trip: time to that of TCP over veth", "<=", 1,
-    "roundtrip", 1024, "file-spin", "veth")
+  compare_placed("file, 1 KB round trip: time to that with a longer spin=", "<=", 1.05,
+    "roundtrip", 1024, "file", "file-spin")
   compare_placed("for comparison: a write and a read of the null file system, to TCP over veth", "<=", 1,
     "roundtrip", 1024, "null", "veth")
   compare_placed("framed file, 1 KB one way: speed to that of TCP over veth", ">=", 5,
@@ -214,7 +212,7 @@ function bars_library() {
     "oneway", 4096, "libsivc", "memcpy")
   compare("libsivc, 1 KB round trip: time to that of a Unix socket", "<=", 1,
     "roundtrip", 1024, "libsivc", "seqpacket")
-  compare("the same as speed: both sides spin up to 50 us, as they do by default", ">=", 3,
+  compare("the same as speed: both sides spin, as they do by default", ">=", 3,
     "roundtrip", 1024, "libsivc", "seqpacket")
   compare("libsivc that is told not to spin: time to that of a Unix socket", "<=", 1,
     "roundtrip", 1024, "libsivc-nospin", "seqpacket")

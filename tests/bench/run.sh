@@ -31,7 +31,7 @@ declare -r not_possible=77
 declare -r port_socat=7001 port_nc=7002 port_stream=7003
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
 declare -r inotify_needed=1024
-declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=200
+declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=1000
 
 # Defaults: the full run.
 build=$root/build-bench
