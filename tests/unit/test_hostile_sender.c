@@ -679,6 +679,7 @@ static bool spins_again(void)
 /* Who has read, and waits for nothing more, has not asked for a signal. */
 static bool nobody_waits_nobody_signals(void)
 {
+	struct sivc_message message;
 	struct scene s;
 
 	CHECK(scene_link(&s));
@@ -686,6 +687,7 @@ static bool nobody_waits_nobody_signals(void)
 	CHECK_IS(send_bytes(&s.friend, VICTIM, "first", 5), 0);
 	house_run(&s.victim);
 	CHECK_IS(receive(&s.victim, FRIEND, NULL, 0), 5);
+	CHECK_IS(sivc_peek(s.victim.ep, SIVC_ANY, &message), -EAGAIN);
 	sivc_wait(s.victim.sivc, 1);
 	fake.calls[FAKE_NOTIFY] = 0;
 	for (int i = 0; i < 10; i++)
