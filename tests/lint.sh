@@ -78,7 +78,7 @@ analyzed() {
 words='nd,fo,covert,acces,whos'
 
 spelled() {
-  matching '\.(c|h|md|sh|bash|bats|build|txt|in|example|py|pml|[1-8])$|^LICENSE$' \
+  matching '\.(c|h|md|sh|bash|bats|build|txt|in|example|py|go|java|pml|[1-8])$|^LICENSE$' \
     | xargs -d '\n' codespell --ignore-words-list="$words"
 }
 
@@ -107,7 +107,7 @@ begins_well() {
 }
 
 plain_text() {
-  ! { matching '\.(c|h|md|sh|bash|bats|build|txt|in|example|py|pml|[1-8])$' \
+  ! { matching '\.(c|h|md|sh|bash|bats|build|txt|in|example|py|go|java|pml|[1-8])$' \
     | xargs -d '\n' grep -nE '[[:space:]]$'; }
 }
 

@@ -163,8 +163,9 @@ one() {
 
 # --- Steps ----------------------------------------------------------------------------------------
 
-test_packages=(bats busybox-static clang-format clang-tidy codespell cpio dash git gpg gpg-agent mandoc mawk
-  perl-base procps pv python3-minimal python3 rsync shellcheck socat systemd util-linux zstd)
+test_packages=(bats busybox-static clang-format clang-tidy codespell cpio dash default-jdk-headless git golang-go
+  gpg gpg-agent mandoc mawk mbuffer openssh-client openssh-server perl-base procps pv python3-minimal python3 rsync
+  shellcheck socat systemd util-linux zstd)
 daily_packages=(abigail-tools dpkg-dev file lintian zsh)
 
 # build DIRECTORY OPTION...: with warnings as errors.

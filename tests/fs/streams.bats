@@ -1,32 +1,7 @@
 #!/usr/bin/env bats
 # Streams: what is written between open and the last close is one message of any length, with an end.
 
-load helpers
-
-# backup_pair [OPTION...]: domains 1 and 2 with an endpoint of streams; 2 may send to 1.  What is sent
-# is longer than the ring.
-backup_pair() {
-  start_domain 1 ring=64K "$@"
-  start_domain 2 ring=64K "$@"
-  mkdir 1/streams/backup 2/streams/backup
-  echo "allow 2" > 1/streams/backup/acl
-  to=2/streams/backup/peers/1 from=1/streams/backup/inbox
-}
-
-# gets TEXT: the next stream is that, and whole.
-gets() {
-  limit cat "$from" > got
-  same "$(cat got)" "$1"
-}
-
-# a_tree DIRECTORY: some files and directories.
-a_tree() {
-  mkdir -p "$1/a/b"
-  blob 300000 "$1/large"
-  blob 1000 "$1/a/small"
-  blob 70000 "$1/a/b/middle"
-  : > "$1/a/b/empty"
-}
+load streams
 
 @test "tar from one domain into another ends when the sender's tar ends" {
   backup_pair
@@ -37,144 +12,6 @@ a_tree() {
   finish sender
   same "$status" 0
   diff -r tree out/tree
-}
-
-# --- Programs, whole ------------------------------------------------------------------------------
-
-# sends COMMAND: a shell's, with the stream for its output; it is waited for in `sent`.
-sends() {
-  start sender bash -c "$1 > $to"
-}
-
-sent() {
-  finish sender
-  same "$status" 0
-}
-
-@test "cat into cat: several megabytes, then the end" {
-  backup_pair
-  blob 5000000 data
-  sends 'cat data'
-  limit cat "$from" > out
-  sent
-  cmp data out
-}
-
-@test "cpio reads to the end of a stream" {
-  backup_pair
-  a_tree tree
-  mkdir out
-  sends 'find tree | cpio --quiet -o'
-  (cd out && limit cpio --quiet -id) < "$from"
-  sent
-  diff -r tree out/tree
-}
-
-@test "dd conv=fsync returns when the reader has read all" {
-  backup_pair
-  blob 300000 data
-  sends 'dd if=data bs=64k conv=fsync'
-  limit dd bs=64k of=out < "$from" 2> /dev/null
-  sent
-  cmp data out
-}
-
-@test "cp reads an inbox to its end, and writes peers/N" {
-  backup_pair
-  blob 300000 data
-  start sender cp data "$to"
-  limit cp "$from" out
-  sent
-  cmp data out
-}
-
-@test "split cuts a stream into files" {
-  backup_pair
-  blob 300000 data
-  sends 'cat data'
-  limit split -b 100000 "$from" part.
-  sent
-  cat part.* | cmp data
-  same "$(ls part.* | wc -l)" 3
-}
-
-@test "zstd compresses into a stream, and decompresses from one" {
-  backup_pair
-  blob 500000 data
-  sends 'zstd -q -T2 -c data'
-  limit zstd -q -d -c < "$from" > out
-  sent
-  cmp data out
-}
-
-@test "gpg encrypts into a stream, and decrypts from one" {
-  backup_pair
-  blob 500000 data
-  mkdir -m 0700 keys
-  export GNUPGHOME=$PWD/keys
-  local gpg='gpg --batch --quiet --passphrase secret --pinentry-mode loopback'
-  sends "$gpg --symmetric < data"
-  limit bash -c "$gpg --decrypt" < "$from" > out
-  sent
-  gpgconf --kill all
-  cmp data out
-}
-
-@test "pv passes a stream on" {
-  backup_pair
-  blob 500000 data
-  sends 'pv -q data'
-  limit pv -q "$from" > out
-  sent
-  cmp data out
-}
-
-@test "Python's shutil.copyfileobj copies into a stream and out of one" {
-  backup_pair
-  blob 500000 data
-  local copy='import shutil,sys; shutil.copyfileobj(open(sys.argv[1],"rb"), open(sys.argv[2],"wb"))'
-  start sender python3 -c "$copy" data "$to"
-  limit python3 -c "$copy" "$from" out
-  sent
-  cmp data out
-}
-
-@test "a bundle of git is fetched from a stream" {
-  backup_pair
-  git init -q repository
-  blob 300000 repository/file
-  git -C repository add file
-  git -C repository -c user.name=x -c user.email=x@x commit -q -m first
-  start sender git -C repository bundle create -q - HEAD
-  # git writes to its standard output.
-  finish sender
-  cp sender.out bundle.sent
-  sends 'cat bundle.sent'
-  limit cat "$from" > bundle
-  sent
-  git clone -q bundle clone
-  cmp repository/file clone/file
-}
-
-@test "rsync runs over a pair of streams, one each way" {
-  backup_pair
-  echo "allow 1" > 2/streams/backup/acl
-  a_tree tree
-  mkdir out
-  # The server of rsync is in domain 1; its command is sent along, as a first line.
-  cat > shell << 'END'
-#!/bin/bash
-shift
-{ echo "$*"; exec cat; } <&0 > 2/streams/backup/peers/1 &
-exec cat 2/streams/backup/inbox
-END
-  chmod +x shell
-  # shellcheck disable=SC2016 # for the inner shell
-  start server bash -c '{ read -r command; $command > 1/streams/backup/peers/2; } < 1/streams/backup/inbox'
-  limit rsync -a -e ./shell tree/ "far:$PWD/out/"
-  finish server
-  same "$status" 0
-  diff -r tree out
 }
 
 # --- Ends -----------------------------------------------------------------------------------------
@@ -285,9 +122,8 @@ held_sender() {
 # cut COMMAND...: the reader gets what arrived, and fails.
 cut() {
   fails limit "$@" < "$from" > cut.out 2> cut.err
-  like "$(cat cut.err)" "Connection reset by peer|ConnectionResetError|$cut_message"
+  like "$(cat cut.err)" "Connection reset by peer"
 }
-cut_message=none
 
 @test "a tar that is killed is never taken for a whole one" {
   backup_pair
@@ -424,27 +260,6 @@ os.write(1, bytes(200000))' > $to"
   same "$(cat cut.out)" half
   same "$(op "$from" r cut)" "cut EBADF"
   same "$(op 2/peers/1 w cut)" "cut ENOTTY"
-}
-
-@test "each program that reads a cut stream fails" {
-  backup_pair
-  blob 200000 data
-  mkdir -m 0700 keys
-  export GNUPGHOME=$PWD/keys
-  local line gpg='gpg --batch --quiet --passphrase secret --pinentry-mode loopback'
-  echo data | cpio --quiet -o > data.cpio
-  zstd -q data
-  bash -c "$gpg --symmetric -o data.gpg data"
-  cut_message='^' # each in its own words; the exit status counts
-  for line in 'data dd of=out' 'data.cpio cpio --quiet -i --to-stdout' 'data split - part.' \
-    'data.zst zstd -q -d -c' "data.gpg $gpg --decrypt" 'data pv -q' 'data cp /dev/stdin out' \
-    'data python3 -c "import sys,shutil; shutil.copyfileobj(sys.stdin.buffer,sys.stdout.buffer)"'; do
-    echo "what is read, and by what: $line"
-    held_sender "cat ${line%% *}"
-    ends_by KILL sender
-    cut bash -c "exec ${line#* }"
-  done
-  gpgconf --kill all
 }
 
 @test "the reader leaves: the writer gets EPIPE, and the next stream is whole" {
