@@ -133,8 +133,7 @@ static int serve_nobody(const struct senders *senders, unsigned int index)
 	int r = 0;
 
 	while (r >= 0 && count != QUIT) {
-		r = make_messages(
-			senders->rings + index * SIVC_RING_MANY, count, senders->inbox);
+		r = make_messages(senders->rings + index * SIVC_RING_MANY, count, senders->inbox);
 		if (r >= 0 && read(senders->go[index], &count, sizeof count) != sizeof count)
 			r = -errno;
 	}
@@ -254,8 +253,8 @@ static int open_mount(struct senders *senders)
 static int open_nothing(struct senders *senders)
 {
 	senders->inbox = eventfd(0, EFD_CLOEXEC);
-	senders->rings = mmap(NULL, (size_t)senders->count * SIVC_RING_MANY,
-		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	senders->rings = mmap(NULL, (size_t)senders->count * SIVC_RING_MANY, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return senders->inbox < 0 || senders->rings == MAP_FAILED ? -errno : 0;
 }
 
