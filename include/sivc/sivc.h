@@ -159,10 +159,10 @@ const char *sivc_endpoint_name(const struct sivc_endpoint *endpoint);
  * earlier one.  Where a number and a name mean the same domain, a `deny` of either wins.
  *
  * sivc_acl_write: all of the text takes effect at once, or nothing does.  `replace`: the old table
- * goes; otherwise the rules are added to it.  -EINVAL: the log says which line is wrong and why.
- * -ENOENT: a name that no domain has.  -EAGAIN: this domain was restored, and the endpoint is not
- * back yet.  -ENOSPC: all rules are in the table and in force but for the domains that lack
- * something of ours, grants or event channels, memory or descriptors (the log names them).
+ * goes; otherwise the rules are added to it.  A rule by a name that no domain has waits for one.
+ * -EINVAL: the log says which line is wrong and why.  -EAGAIN: this domain was restored, and the
+ * endpoint is not back yet.  -ENOSPC: all rules are in the table and in force but for the domains
+ * that lack something of ours, grants, event channels, memory or descriptors (the log names them).
  * sivc_acl_read: *text is for the caller to free(); returns its length.  Written back with
  * `replace`, it gives the same table.
  * A domain that was refused twice, and each time left messages that nobody has read, is one of

@@ -328,29 +328,26 @@ static int watch_names(struct sivc_endpoint *ep, const struct acl *acl, struct h
 	return r;
 }
 
-/* A name in a rule must be known now, or be in the table. */
-static int check_names(struct sivc_endpoint *ep, const struct acl *acl)
+/* A rule may be about a domain that comes later.  Or its name is a slip, which the log shows. */
+static int say_unknown(struct sivc_endpoint *ep, const struct acl *acl)
 {
-	const char *unknown = NULL;
 	uint16_t *domids;
 	size_t at = 0;
 	int n = acl_names(acl) ? look_up(ep, acl, &domids) : 0;
 
 	if (n <= 0)
 		return n;
-	for (size_t i = 0; i < acl->count && !unknown; i++) {
+	for (size_t i = 0; i < acl->count; i++) {
 		const char *name = acl->rules[i].name;
 
 		if (name[0] != '\0' && domids[at++] == HV_NO_DOMAIN &&
 			!acl_rule_of(&ep->permissions.acl, name))
-			unknown = name;
+			hv_log(ep->sivc->hv, LOG_WARNING,
+				"acl of endpoint %s: no domain is named \"%s\" now", ep->name,
+				name);
 	}
 	free(domids);
-	if (!unknown)
-		return 0;
-	hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s: no domain is named \"%s\"", ep->name,
-		unknown);
-	return -ENOENT;
+	return 0;
 }
 
 /* A domain that broke the protocol gets another ring when it is allowed anew. */
@@ -447,7 +444,7 @@ int sivc_acl_write(struct sivc_endpoint *ep, const char *text, size_t length, bo
 		hv_log(ep->sivc->hv, LOG_ERR, "acl of endpoint %s, line %u: %s; nothing changed",
 			ep->name, error.line, error.why);
 	if (r == 0)
-		r = check_names(ep, &written);
+		r = say_unknown(ep, &written);
 	if (r == 0)
 		r = write_rules(ep, &written, replace);
 	acl_deinit(&written);

@@ -42,6 +42,37 @@ linked_to() {
   [[ $(readlink 1/peers/web) == "$1" ]]
 }
 
+@test "a rule may be written before its name exists: it permits who comes with it, and nobody until then" {
+  echo "allow web" > rules
+  start_domain 1 "acl=$PWD/rules"
+  mkdir 1/endpoints/other
+  printf 'deny web\nallow *\n' > 1/endpoints/other/acl
+  grep -F 'acl of endpoint default: no domain is named "web" now' log/1
+  start_domain 7
+  same "$(op 7/peers/1 w write=x)" "write EACCES"
+  start_domain 8 name=web
+  eventually same_now 8 "write 1"
+  same "$(op 7/peers/1 w write=x)" "write EACCES"
+  mkdir 7/endpoints/other 8/endpoints/other
+  eventually same_now 7/endpoints/other "write 1"
+  same "$(op 8/endpoints/other/peers/1 w write=x)" "write EACCES"
+}
+
+# Neither what a restart reads nor what somebody has saved may fail for a domain that is down.
+@test "rules by name are read again while their domain is down" {
+  start_domain 7 name=web
+  start_domain 1
+  echo "allow web" > 1/acl
+  cat 1/acl > rules
+  stop_domain 7
+  cat rules > 1/acl
+  stop_domain 1
+  start_domain 1 "acl=$PWD/rules"
+  same "$(cat 1/acl)" "allow web"
+  start_domain 9 name=web
+  eventually same_now 9 "write 1"
+}
+
 @test "a name that is gone is gone from peers/" {
   start_domain 1
   for end in stop_domain kill_domain; do
