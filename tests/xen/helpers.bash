@@ -140,5 +140,28 @@ quiet_kernel() {
   same "$output" ""
 }
 
+# came_back N OLD_ID: it answers, and is another domain.
+came_back() {
+  local now
+  forget_id "$1"
+  now=$(timeout 5 "$xen/on" "$1" 'xenstore-read domid' 2>/dev/null) || return 1
+  [[ $now != "$2" ]]
+}
+
+# save_and_restore N: it is the same guest, in another domain.
+save_and_restore() {
+  local old
+  old=$(id "$1")
+  in_domain 0 "xl save sivc-u$1 /tmp/u$1 && xl restore /tmp/u$1; status=\$?; rm -f /tmp/u$1; exit \$status"
+  eventually came_back "$1" "$old"
+}
+
+# only_known_warnings N: what Linux 6.1 has to say when grants and event channels of before are
+# given up, and nothing else.
+only_known_warnings() {
+  same "$(in_domain "$1" "dmesg | grep -E 'BUG|Oops|WARNING' |
+    grep -vE 'WARNING: .* (xen_mc_flush|evtchn_put|__unmap_grant_pages_done)\+'; dmesg -C")" ""
+}
+
 # results FILE: where a line of a result is added to; they are kept after the run.
 results=${lab_results:-${BATS_RUN_TMPDIR:-/tmp}}

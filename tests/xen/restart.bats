@@ -7,26 +7,6 @@
 
 load helpers
 
-came_back() { # N OLD_ID
-  local now
-  forget_id "$1"
-  now=$(timeout 5 "$BATS_TEST_DIRNAME/on" "$1" 'xenstore-read domid' 2>/dev/null) || return 1
-  [[ $now != "$2" ]]
-}
-
-save_and_restore() { # N
-  local old
-  old=$(id "$1")
-  in_domain 0 "xl save sivc-u$1 /tmp/u$1 && xl restore /tmp/u$1; status=\$?; rm -f /tmp/u$1; exit \$status"
-  eventually came_back "$1" "$old"
-}
-
-# What Linux 6.1 has to say when grants and event channels of before are given up, and nothing else.
-only_known_warnings() { # N
-  same "$(in_domain "$1" "dmesg | grep -E 'BUG|Oops|WARNING' |
-    grep -vE 'WARNING: .* (xen_mc_flush|evtchn_put|__unmap_grant_pages_done)\+'; dmesg -C")" ""
-}
-
 @test "a guest that was rebooted has another domain id, and none of the old one's permissions" {
   mount_in 1
   permit 1 2

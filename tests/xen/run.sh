@@ -14,6 +14,7 @@
 #   transfer  1 KB messages and bulk, beside libvchan and TCP
 #   limits    more senders than there are grants
 #   restart   domains that are rebooted, or saved and restored
+#   names     sivc-registry: names across guests, rules that follow them
 #   freeze    a process in a request of FUSE keeps Linux from being saved, with sivcfs or without
 #   endings   domains that are destroyed
 #   kernels   no domain's kernel has complained
@@ -36,7 +37,7 @@ repo=${xen%/tests/xen}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-all_parts=(fs seam messages hostile flood transfer limits restart freeze endings kernels xenstored)
+all_parts=(fs seam messages hostile flood transfer limits restart names freeze endings kernels xenstored)
 guests=2 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
 # What the part beside the lab was told, the one in it is told by the environment.
@@ -57,7 +58,7 @@ while (($#)); do
   esac
   shift
 done
-((${#chosen[@]})) || chosen=(fs messages hostile flood transfer limits restart endings kernels xenstored)
+((${#chosen[@]})) || chosen=(fs messages hostile flood transfer limits restart names endings kernels xenstored)
 parts=()
 for part in "${all_parts[@]}"; do
   [[ " ${chosen[*]} " != *" $part "* ]] || parts+=("$part")
@@ -121,7 +122,7 @@ if [[ ! ${SIVC_BUILD:-} ]]; then
     exit 1
   fi
 fi
-programs=("$SIVC_BUILD"/src/sivcfs "$SIVC_BUILD"/tests/xen/{hostile,pingpong,flood,hv_check,stream}
+programs=("$SIVC_BUILD"/src/{sivcfs,sivc-registry} "$SIVC_BUILD"/tests/xen/{hostile,pingpong,flood,hv_check,stream}
   "$SIVC_BUILD"/tests/{await,fileop,bench/floorfs})
 export lab_work=$work lab_results=${keep:-$work/results} lab_parts="${parts[*]}" lab_types=$types all
 lab_since=$(date +%s)
