@@ -155,6 +155,44 @@ counters_documented() {
   counter_names | documented counter
 }
 
+# log_messages FILE...: what each message begins with, as far as it is always the same; @ is a value.
+log_messages() {
+  perl -0777 -ne '
+    while (/\b(?:(log_print|hv_log|report|say|local_fail|local_fail_once|snprintf(?=\(left_out))\(|format\[\]\s=)
+        ((?:[^"();]|\([^()]*\))*) ((?:"(?:[^"\\]|\\.)*"\s*)+)/gx) {
+      my ($function, $before, $literal) = ($1 // "", $2, $3);
+      my $text = join "", $literal =~ /"((?:[^"\\]|\\.)*)"/g;
+      $text =~ s/\\(.)/$1/g;
+      $text =~ s/(?:%[-0-9.*]*[a-z]+)+/@/g;
+      next if $before =~ /LOG_DEBUG/ || $text eq "@"; # what is passed on
+      print $function =~ /^local/ ? "backend local: " : "", "$text\n";
+    }' "$@" | sort -u
+}
+
+# documented_messages PAGE: those of DIAGNOSTICS, in the same form.
+documented_messages() {
+  sed -n '/^\.Sh DIAGNOSTICS/,/^\.Sh [^D]/ s/^\.It//p' "$1" | grep -oP '"\K[^"]*(?=")' \
+    | sed -E 's/ ?\.\.\.$//; s/\b(N|NAME|FILE|PATH|WHY)\b/@/g'
+}
+
+# begins MESSAGES BEGINNINGS: each message has one of the beginnings, and each beginning some message.
+begins() {
+  awk 'NR == FNR { message[$0]; next }
+    { used = 0; for (m in message) if (index(m, $0) == 1) { used = 1; known[m] }
+      if (!used) { print "no message begins with: " $0; bad = 1 } }
+    END { for (m in message) if (!(m in known)) { print "in no manual page: " m; bad = 1 }; exit bad }' "$1" "$2"
+}
+
+messages_documented() {
+  local sources registry status=0
+  mapfile -t sources < <(matching '^src/.*\.c$' | grep -v '^src/registry/')
+  mapfile -t registry < <(matching '^src/registry/.*\.c$')
+  begins <(log_messages "${sources[@]}") <(documented_messages doc/sivc.7) || status=1
+  begins <(log_messages "${registry[@]}") <(documented_messages doc/sivc-registry.8) || status=1
+  (($(log_messages "${sources[@]}" | wc -l) >= 80)) || { echo "few messages were found"; status=1; }
+  return "$status"
+}
+
 # A check that finds nothing to check has lost its way.
 names_found() {
   (($(option_names | wc -l) >= 9 && $(ioctl_names | wc -l) >= 5 && $(counter_names | wc -l) >= 10))
@@ -198,6 +236,7 @@ check 'every mount option is documented' options_documented
 check 'every ioctl is documented' ioctls_documented
 check 'every error is documented' errors_documented
 check 'every counter is documented' counters_documented
+check 'every message of the log has a beginning that a manual page lists' messages_documented
 check 'manual pages are clean to mandoc' manual_pages
 check 'every document is installed' documents_installed
 check 'every link leads somewhere' links_lead_somewhere

@@ -91,8 +91,7 @@ static int check_name(struct sivc *sivc, const char *name, size_t max)
 	if (name_valid(name, max))
 		return 0;
 	hv_log(sivc->hv, LOG_ERR,
-		"\"%s\" is no name for an endpoint: 1 to %zu letters, digits, '-' or '_'", name,
-		max);
+		"no endpoint can be named \"%s\": 1 to %zu letters, digits, '-' or '_'", name, max);
 	return -EINVAL;
 }
 

@@ -260,8 +260,8 @@ int fs_mount(struct fs *fs, const struct options *options)
 	if (r == 0)
 		r = sivc_add_fd(fs->sivc, fs->mounter.socket, EPOLLIN, on_rules, fs);
 	if (r < 0)
-		log_print(
-			fs->log, LOG_ERR, "%s: not mounted: %s", options->mountpoint, strerror(-r));
+		log_print(fs->log, LOG_ERR, "mount point %s: not mounted: %s", options->mountpoint,
+			strerror(-r));
 	return r;
 }
 

@@ -343,7 +343,7 @@ static int positional(struct options *options, const char *argument)
 
 	if (*place) {
 		log_print(options->log, LOG_ERR,
-			"\"%s\" is one argument too many: after SOURCE and MOUNTPOINT come options",
+			"one argument too many: \"%s\"; after SOURCE and MOUNTPOINT come options",
 			argument);
 		return -EINVAL;
 	}
@@ -374,7 +374,8 @@ static int take_argument(struct options *options, int letter, const char *text)
 		return 0;
 	default:
 		log_print(options->log, LOG_ERR,
-			"%s: there is no such option, or its value is missing; there are -o, -f, "
+			"option %s: there is no such option, or its value is missing; there are "
+			"-o, -f, "
 			"-d, -h and -V",
 			text);
 		return -EINVAL;
@@ -465,7 +466,7 @@ static int check(struct options *options)
 	int r;
 
 	if (!options->source || !options->mountpoint) {
-		log_print(options->log, LOG_ERR, "%s is missing; sivcfs -h says more",
+		log_print(options->log, LOG_ERR, "there is no %s; sivcfs -h says more",
 			options->source ? "MOUNTPOINT" : "SOURCE");
 		return -EINVAL;
 	}

@@ -391,7 +391,8 @@ static void watch_mute(struct xen_hv *xen, struct xen_watch *watch)
 {
 	if (log_once(&watch->logged))
 		hv_log(&xen->hv, LOG_WARNING,
-			"%s changes more than %d times a second: looking at it once a second",
+			"xenstore changes %s more than %d times a second: looking at it once a "
+			"second",
 			watch->path, WATCH_BURST);
 	watch_unset(xen, watch);
 	watch->muted = true;
