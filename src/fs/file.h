@@ -57,6 +57,9 @@ struct file_ops {
 	void (*truncate)(struct file *file);
 	/* Replies, now or later: fsync(2).  NULL: there is nothing to wait for. */
 	void (*sync)(struct file *file, fuse_req_t request);
+	/* Is there something that a reader of it could read now?  NULL: that is of no consequence.
+	 */
+	bool (*unread)(struct file *file);
 	/* The endpoint is about to close: answer what is held. */
 	void (*leave)(struct file *file);
 };

@@ -11,8 +11,10 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "held.h"
 #include "locks.h"
 #include "log.h"
@@ -22,6 +24,8 @@
 
 /* Requests that are handled before libsivc has its turn. */
 #define REQUESTS_AT_ONCE 8
+
+#define LAST_READS_MS 3000
 
 #define DESCRIPTOR_DIGITS 10
 #define RESERVE           4096 /* bytes: more than malloc keeps apart by size */
@@ -90,6 +94,61 @@ static void read_rules_again(struct fs *fs)
 		rules_failed(fs, r);
 }
 
+/*
+ * The end by a signal.  What has come is acknowledged to its sender, and is lost if it is not read.
+ * So nothing more is taken, and who has a file open gets some time to read what is there.
+ */
+
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static bool unread_in(const struct branch *branch)
+{
+	struct file *file;
+
+	TAILQ_FOREACH (file, &branch->files, link)
+		if (branch->endpoint && file->ops->unread &&
+			(file->flags & O_ACCMODE) != O_WRONLY && file->ops->unread(file))
+			return true;
+	return false;
+}
+
+static bool unread(const struct fs *fs)
+{
+	const struct branch *branch;
+
+	TAILQ_FOREACH (branch, &fs->branches, link)
+		if (unread_in(branch))
+			return true;
+	return false;
+}
+
+static void begin_to_end(struct fs *fs)
+{
+	struct branch *branch;
+
+	TAILQ_FOREACH (branch, &fs->branches, link)
+		if (branch->endpoint)
+			sivc_acl_write(branch->endpoint, "", 0, true);
+	fs->end_by = now_ms() + LAST_READS_MS;
+}
+
+/* How long to wait for what comes next; -1: for ever. */
+static int patience(struct fs *fs)
+{
+	long long left = fs->end_by - now_ms();
+
+	if (fs->end_by == 0)
+		return -1;
+	fs->done = left <= 0 || !unread(fs);
+	return fs->done ? 0 : (int)left;
+}
+
 /* What the loop calls. */
 
 static void on_signal(void *data)
@@ -100,12 +159,17 @@ static void on_signal(void *data)
 	if (read(fs->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		read_rules_again(fs);
+		if (fs->end_by == 0)
+			read_rules_again(fs);
 		return;
 	}
-	log_limit(fs->log, false); /* nobody else has a say in what comes now */
+	log_limit(fs->log, false); /* this one is not lost */
 	log_print(fs->log, LOG_INFO, "ending: %s", strsignal((int)info.ssi_signo));
-	fs->done = true;
+	log_limit(fs->log, true);
+	if (fs->end_by > 0)
+		fs->done = true;
+	else
+		begin_to_end(fs);
 }
 
 /*
@@ -271,7 +335,7 @@ int fs_run(struct fs *fs)
 
 	log_limit(fs->log, true);
 	while (!fs->done && (r >= 0 || r == -EINTR))
-		r = sivc_wait(fs->sivc, -1);
+		r = sivc_wait(fs->sivc, patience(fs));
 	log_limit(fs->log, false);
 	if (fs->done)
 		return 0;

@@ -29,6 +29,13 @@ static int messages_open(const struct node *node, int flags, struct file **file)
 	return 0;
 }
 
+static bool messages_unread(struct file *file)
+{
+	const struct messages *self = container_of(file, struct messages, file);
+
+	return reading_left(self) > 0 || sivc_queued(file->branch->endpoint, self->from, NULL) > 0;
+}
+
 static void messages_leave(struct file *file)
 {
 	struct messages *self = container_of(file, struct messages, file);
@@ -56,6 +63,7 @@ const struct file_ops inbox_ops = {
 	.release = messages_release,
 	.read = messages_read,
 	.poll = messages_poll,
+	.unread = messages_unread,
 	.leave = messages_leave,
 };
 
@@ -66,5 +74,6 @@ const struct file_ops peer_ops = {
 	.read = messages_read,
 	.write = messages_write,
 	.poll = messages_poll,
+	.unread = messages_unread,
 	.leave = messages_leave,
 };

@@ -105,6 +105,12 @@ static void leave_reading(struct stream *stream)
 	stream->reader = NULL;
 }
 
+/* A stream's end, too. */
+static bool stream_unread(struct file *file)
+{
+	return stream_readable(stream_of(file)) >= 0;
+}
+
 static void stream_leave(struct file *file)
 {
 	struct stream *stream = stream_of(file);
@@ -183,6 +189,7 @@ const struct file_ops stream_inbox_ops = {
 	.release = stream_release,
 	.read = stream_read,
 	.poll = stream_poll,
+	.unread = stream_unread,
 	.leave = stream_leave,
 };
 
@@ -196,5 +203,6 @@ const struct file_ops stream_peer_ops = {
 	.flush = stream_flush,
 	.sync = stream_sync,
 	.truncate = stream_truncate,
+	.unread = stream_unread,
 	.leave = stream_leave,
 };

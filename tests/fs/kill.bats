@@ -244,6 +244,92 @@ sleeps() {
   done
 }
 
+@test "SIGTERM to sivcfs: nothing more is taken, and who has a file open reads what has come" {
+  pair
+  local n
+  for n in 1 2 3; do
+    echo $n > 2/peers/1
+  done
+  start_op reader 1/inbox r read pause read=1 read read
+  shows reader 'read 2 1\x0a'
+  kill -TERM "${domain_pid[1]}"
+  eventually refused_now
+  same "$(op 2/peers/1 w write=more)" "write EACCES"
+  next reader
+  ended_well 1
+  finish reader
+  like "$output" $'read 1 2\nread 1 \\\\x0a\nread 2 3\\\\x0a$'
+}
+
+refused_now() {
+  [[ $(op 1/acl r permitted=2) == "permitted 0" ]]
+}
+
+@test "SIGTERM to sivcfs: a stream that came whole is read to its end" {
+  pair
+  mkdir {1,2}/streams/s
+  echo "allow 2" > 1/streams/s/acl
+  blob 40000 data
+  cat data > 2/streams/s/peers/1
+  start_op reader 1/streams/s/inbox r read=30000 pause read=30000 read
+  shows_beginning reader 'read 30000 '
+  kill -TERM "${domain_pid[1]}"
+  eventually refused_now
+  next reader
+  ended_well 1
+  finish reader
+  same "$(cut -d ' ' -f 1-2 <<< "$output" | xargs)" "read 30000 pause read 10000 read 0"
+}
+
+shows_beginning() {
+  eventually grep -q "^$2" "$1.out"
+}
+
+@test "SIGTERM to sivcfs: who reads nothing is not waited for long, and a second signal ends it at once" {
+  local start took
+  for second in '' TERM INT; do
+    pair
+    echo hello > 2/peers/1
+    start_op reader 1/inbox r pause read
+    eventually opened 1/inbox reader
+    start=${EPOCHREALTIME/./}
+    kill -TERM "${domain_pid[1]}"
+    eventually refused_now
+    [[ -z $second ]] || kill -$second "${domain_pid[1]}"
+    ended_well 1
+    took=$(((${EPOCHREALTIME/./} - start) / 1000))
+    echo "$took ms"
+    same "$((took < 3000))" "$([[ -z $second ]]; echo $?)"
+    next reader
+    finish reader
+    like "$output" "^pause.read E(CONNABORTED|NOTCONN)$"
+    stop_domain 2
+  done
+}
+
+@test "what sivcfs(8) says of stopping without any loss is so" {
+  pair
+  sed -n '/^To stop without any loss/,/^\.Ed/ p' "$repo/doc/sivcfs.8" | grep -v '^[.T]' | sed "s|/sivc|$PWD/1|" > recipe
+  same "$(wc -l < recipe)" 3
+  local n
+  for n in 1 2 3; do
+    echo $n > 2/peers/1
+  done
+  start stopping bash -e recipe
+  eventually refused_now
+  for n in 1 2 3; do
+    same "$(op 1/inbox r read)" "read 2 $n\x0a"
+  done
+  finish stopping
+  same "$status" 0
+  ended_well 1
+}
+
+# opened FILE NAME: that process has it open.
+opened() {
+  [[ -n $(find "/proc/${job_pid[$2]}/fd" -lname "$PWD/$1") ]]
+}
+
 @test "SIGTERM to sivcfs with readers and writers that wait ends them and it" {
   full_pair
   start_op reader 2/inbox r read
