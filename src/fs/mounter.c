@@ -213,10 +213,12 @@ static int mount_and_tell(struct fuse_session *session, const char *mountpoint, 
 	return r;
 }
 
-/* Ends with the other process, not by what is sent to both. */
+/*
+ * Ends with the other process, not by what is sent to both.  Until it has mounted it stays in its
+ * process group: systemd's automount lets that one alone pass.
+ */
 static void ignore_signals(void)
 {
-	setsid();
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

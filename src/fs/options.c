@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
@@ -415,19 +416,32 @@ static int check_source(const struct options *options)
 
 /* All of it. */
 
-static int check_mountpoint(struct options *options)
+/*
+ * With O_PATH, and not as a directory, an automount point stays what it is: its automount waits for
+ * us.  The kernel remembers attributes of a dead mount's root; fstatvfs has to ask.
+ */
+static int look_at_mountpoint(const char *mountpoint)
 {
-	const char *why = NULL;
+	int fd = open(mountpoint, O_PATH | O_CLOEXEC), r = 0;
 	struct statvfs vfs;
 	struct stat st;
-	char *real;
-	int r = 0;
 
-	/* The kernel remembers attributes of a dead mount's root; statvfs has to ask. */
-	if (stat(options->mountpoint, &st) < 0 || statvfs(options->mountpoint, &vfs) < 0)
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || fstatvfs(fd, &vfs) < 0)
 		r = -errno;
 	else if (!S_ISDIR(st.st_mode))
 		r = -ENOTDIR;
+	close(fd);
+	return r;
+}
+
+static int check_mountpoint(struct options *options)
+{
+	int r = look_at_mountpoint(options->mountpoint);
+	const char *why = NULL;
+	char *real;
+
 	if (r == -ENOTCONN)
 		why = "a mount whose process has ended is there; unmount it first (umount, or "
 		      "fusermount3 -u)";

@@ -18,7 +18,7 @@ new_machine() {
   rm -rf "$root"/etc/systemd/system/* "$root/etc/fstab" "$root"/var/log/journal
   printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n' \
     > "$root/etc/systemd/system/sivc-test.target"
-  mkdir "$root/etc/systemd/system/sivc-test.target.wants" "$root"/sivc{1,2}
+  mkdir "$root/etc/systemd/system/sivc-test.target.wants" "$root"/sivc{1..4}
 }
 
 # enable UNIT: with the machine.
@@ -83,10 +83,15 @@ arrives() {
   mkdir -p "$root/etc/sivc"
   echo "allow 2" > "$root/etc/sivc/1.acl"
   echo "allow 1" > "$root/etc/sivc/2.acl"
-  echo 'local /sivc1 sivc user=sivc,dir=/run/sivc,domid=1,acl=/etc/sivc/1.acl,nofail,x-systemd.after=systemd-tmpfiles-setup.service 0 0' > "$root/etc/fstab"
+  echo 'local /sivc1 sivc user=sivc,dir=/run/sivc,domid=1,acl=/etc/sivc/1.acl,nofail,x-systemd.requires=systemd-tmpfiles-setup.service,x-systemd.mount-timeout=30 0 0
+local /sivc3 sivc user=sivc,dir=/run/sivc,domid=3,acl=/etc/sivc/2.acl,x-systemd.automount,x-systemd.idle-timeout=1h 0 0' > "$root/etc/fstab"
   printf 'SIVC_SOURCE=local\nSIVC_OPTIONS=user=sivc,dir=/run/sivc,domid=2,acl=/etc/sivc/2.acl\n' \
     > "$root/etc/default/sivcfs-sivc2"
   enable sivcfs@sivc2.service
+  like "$(sed -n 's/^After=//p' "$root/usr/local/lib/systemd/system/sivcfs@.service")" "systemd-modules-load.service"
+  # Without notification, in the background.
+  printf '[Service]\nType=forking\nExecStart=/usr/local/sbin/sivcfs local /sivc4 -o user=sivc,dir=/run/sivc,domid=4\n' \
+    > "$root/etc/systemd/system/forking.service"
   # One who uses both, and must find them there.
   printf '[Unit]\nRequiresMountsFor=/sivc1\nBindsTo=sivcfs@sivc2.service\nAfter=sivcfs@sivc2.service\n
 [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "cat /sivc1/self /sivc2/self"\n' \
@@ -109,6 +114,22 @@ arrives() {
   arrives 1 2
   arrives 2 1
 
+  # By automount: it is mounted when somebody comes.
+  fails mounted_inside /sivc3
+  inside grep -q '^domid 3' /sivc3/self
+  mounted_inside /sivc3
+  # By hand, too: then nobody is asked to mount it automatically.
+  inside umount /sivc3
+  inside mount /sivc3
+  same "$(inside grep -c '^local /sivc3 ' /proc/self/mounts)" 1
+
+  # As Type=forking, too, it is there when the start has succeeded, and its end is noticed.
+  inside systemctl start forking.service
+  inside grep -q '^domid 4' /sivc4/self
+  inside umount /sivc4
+  eventually active forking.service inactive
+  same "$(says forking.service Result)" success
+
   # sysusers and tmpfiles.
   same "$(inside stat -c '%U:%G %a' /run/sivc /etc/sivc)" $'root:sivc 770\nroot:root 755'
   # It runs as that user, and systemd knows which process it is.
@@ -117,6 +138,19 @@ arrives() {
   # The service.
   inside sh -c 'mkdir /sivc2/streams/who && echo "allow 1" > /sivc2/streams/who/acl'
   same "$(echo this | inside sivc-call /sivc2/streams/who 1)" "2 asks for this"
+
+  # Who reads when it is stopped gets what has come.
+  inside sh -c 'echo unread > /sivc1/peers/2'
+  start reader nsenter --target "$init" --all -- sh -c 'exec 3< /sivc2/inbox; touch /tmp/open
+    until [ -e /tmp/go ]; do sleep 0.1; done; read -r line <&3; echo "$line"'
+  eventually inside test -e /tmp/open
+  inside systemctl stop --no-block sivcfs@sivc2.service
+  eventually refused_inside
+  inside touch /tmp/go
+  finish reader
+  same "$output" unread
+  eventually active sivcfs@sivc2.service inactive
+  inside systemctl start sivcfs@sivc2.service
 
   # A kill.
   local before
@@ -156,6 +190,8 @@ arrives() {
   mounted_inside /sivc1
   mounted_inside /sivc2
   arrives 2 1
+  inside sh -c 'mkdir /sivc2/streams/who && echo "allow 1" > /sivc2/streams/who/acl'
+  same "$(echo that | inside sivc-call /sivc2/streams/who 1)" "2 asks for that"
   switch_off poweroff
 }
 

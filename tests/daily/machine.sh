@@ -6,7 +6,7 @@
 #	unshare --mount --propagation private machine.sh ROOT     # as root; ends as that machine does
 #
 # ROOT is an overlay over / that the caller has made and may have changed.  Nothing that is done in there
-# comes out of it: it has no network, and neither time, kernel settings nor devices but /dev/fuse.  Exit
+# comes out of it: it has no network, and neither time, kernel settings nor devices but /dev/fuse and /dev/autofs.  Exit
 # status 129: it wants to be booted again; 130: it is switched off.
 set -euo pipefail
 
@@ -29,7 +29,7 @@ exec unshare --pid --uts --ipc --net --cgroup --mount --fork --kill-child=KILL b
   mount -t tmpfs -o mode=0755 tmpfs "$root/run"
   mount -t tmpfs tmpfs "$root/tmp"
   mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
-  for device in null zero full random urandom tty fuse; do
+  for device in null zero full random urandom tty fuse autofs; do
     touch "$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"
   done

@@ -550,15 +550,21 @@ SystemCallFilter=~@privileged User=/DynamicUser="
   same "$(exposure sivc-registry.service | xargs)" "1.7 DeviceAllow= IPAddressDeny= PrivateDevices= \
 PrivateMounts= PrivateUsers= ProcSubset= ProtectHome= ProtectProc= RestrictAddressFamilies=~AF_UNIX \
 RootDirectory=/RootImage= SystemCallFilter=~@privileged SystemCallFilter=~@resources User=/DynamicUser="
+  same "$(exposure sivc-serve@.service | xargs)" "1.1 DeviceAllow= PrivateMounts= PrivateUsers= ProcSubset= \
+RestrictAddressFamilies=~AF_UNIX RootDirectory=/RootImage= SystemCallFilter=~@privileged SystemCallFilter=~@resources \
+User=/DynamicUser="
   grep -F '| `sivcfs@.service` | 3.3 |' "$repo/doc/security.md"
   grep -F '| `sivc-registry.service` | 1.7 |' "$repo/doc/security.md"
+  grep -F '| `sivc-serve@.service` | 1.1 |' "$repo/doc/security.md"
 }
 
 @test "systemd finds nothing wrong in the units" {
-  exposure sivcfs@.service > /dev/null
-  exposure sivc-registry.service > /dev/null
+  for unit in sivcfs@ sivc-serve@ sivc-registry; do
+    exposure $unit.service > /dev/null
+  done
   mv units/sivcfs@.service units/sivcfs@tmp.service # an instance, of a directory that there is
-  run limit systemd-analyze verify --man=no ./units/sivcfs@tmp.service ./units/sivc-registry.service
+  mv units/sivc-serve@.service units/sivc-serve@tmp.service
+  run limit systemd-analyze verify --man=no ./units/{sivcfs@tmp,sivc-serve@tmp,sivc-registry}.service
   same "$status $(grep -E 'sivc' <<< "$output")" "0 "
 }
 

@@ -151,7 +151,8 @@ static bool same_file(const struct stat *a, const struct stat *b)
 /* It is not DIR, nor below it: whoever looks into DIR would ask this process, and wait for it. */
 static int check_mountpoint(const struct local *local, const char *mountpoint)
 {
-	int up, at = mountpoint ? open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	/* Not O_DIRECTORY, which would set an automount off that waits for us. */
+	int up, at = mountpoint ? open(mountpoint, O_PATH | O_CLOEXEC) : -1;
 	struct stat dir, here, below = {0};
 	bool inside = false;
 
