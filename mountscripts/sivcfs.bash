@@ -77,7 +77,7 @@ _sivc_registry() {
 _sivc_peers() {
   local directory
   while read -r _ directory _; do
-    ls "$directory/peers" "$directory"/endpoints/*/peers
+    ls "$directory/peers" "$directory"/{endpoints,streams}/*/peers
   done < <(grep ' fuse\.sivc ' /proc/self/mounts) 2> /dev/null | grep -v / | sort -u
 }
 

@@ -68,12 +68,42 @@ offers() {
   offers "echo hello w" "" _sivc_rule
 }
 
-@test "zsh: the file is right to zsh, and has every mount option" {
+@test "zsh: every mount option is there" {
   local option
-  zsh -n "$repo/mountscripts/_sivcfs"
   for option in $(options_of_program); do
     grep -qE "^ *[\"']$option\[" "$repo/mountscripts/_sivcfs"
   done
+}
+
+# typed LINE SHOULD_BE: a user of zsh types that, and what is called then.
+typed() {
+  local got
+  got=$(TERM=xterm limit zsh -f -c '
+    zmodload zsh/zpty
+    zpty shell zsh -f -i
+    zpty -w shell "PS1= RPS1= PS2=; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D
+      sivcfs() { print -r -- C\"\"ALLED\"<\$*>\"; }; sivc-registry() { sivcfs \"\$@\"; }; say() { sivcfs \"\$@\"; }
+      compdef _sivc_rule say"
+    zpty -w shell "$2"
+    zpty -r shell out "*CALLED<*>*"
+    print -r -- "${${out##*CALLED<}%%>*}"' zsh "$repo/mountscripts" "$1")
+  same "$got" "$2"
+}
+
+@test "zsh: what is typed is completed: source, mount point, options, values, rules" {
+  mkdir mnt
+  touch rules.acl
+  typed $'sivcfs lo\t m\t' "local mnt"
+  typed $'sivcfs local mnt -o acl_m\t0640' "local mnt -o acl_mode=0640"
+  typed $'sivcfs local mnt -o ring=4K,ma\t9' "local mnt -o ring=4K,max_msg=9"
+  typed $'sivcfs xen mnt -o acl=ru\t' "xen mnt -o acl=rules.acl"
+  typed $'sivcfs xen mnt -o acl=x,user=nobo\t' "xen mnt -o acl=x,user=nobody"
+  typed $'sivc-registry --ch\tru\t' "--check rules.acl"
+  start_domain 1
+  start_domain 7 name=webserver
+  eventually test -L 1/peers/webserver
+  typed $'say al\twebs\t' "allow webserver"
+  typed $'say hello ru\t' "hello rules.acl"
 }
 
 @test "sivcfs --help fits a screen of 24 lines and 80 columns" {
