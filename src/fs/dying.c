@@ -11,7 +11,8 @@
  * When a process ends by exit(2), the kernel ends its other threads as if by SIGKILL, and they have
  * the flag, too.  The file is closed by the thread that goes last, which may be one of those.  But
  * the thread that called exit has no flag, and if it is the first one of the process it can be seen
- * until all have gone.  So a process dies of a signal if all of its threads that can be seen do.
+ * until all have gone.  So a process seems to die of a signal if all of its threads that can be
+ * seen do.
  */
 #include "dying.h"
 
@@ -107,15 +108,14 @@ static int all_signaled(pid_t process)
 	return all;
 }
 
-int dying_of_signal(pid_t thread)
+int dying_of_signal(pid_t thread, pid_t *process)
 {
 	char path[PATH_ROOM];
-	pid_t process;
-	int r = is_ending(thread, &process);
+	int r = is_ending(thread, process);
 
 	if (r <= 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
 	r = is_signaled(path);
-	return r <= 0 ? r : all_signaled(process);
+	return r <= 0 ? r : all_signaled(*process);
 }

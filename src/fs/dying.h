@@ -9,8 +9,9 @@
 
 /*
  * `thread` is a thread's id, as a request has it, while it waits for the answer.  1: its process is
- * ended by a signal; 0: it is not; a negative errno: that cannot be seen.
+ * ended by a signal, or by exit(2) in a thread that is not its first and has gone, and *process is
+ * its id; 0: neither; a negative errno: that cannot be seen.
  */
-int dying_of_signal(pid_t thread);
+int dying_of_signal(pid_t thread, pid_t *process);
 
 #endif

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exit_wait.h"
 #include "file.h"
 #include "held.h"
 #include "locks.h"
@@ -228,6 +229,7 @@ int fs_new(struct options *options, struct log *log, struct fs **result)
 	fs->mounter.socket = -1;
 	TAILQ_INIT(&fs->branches);
 	TAILQ_INIT(&fs->interrupted);
+	LIST_INIT(&fs->exit_waits);
 	fs->session = fuse_session_new(&options->fuse, &fs_ops, sizeof(fs_ops), fs);
 	if (!fs->session) { /* libfuse has said why */
 		free(fs);
@@ -357,6 +359,7 @@ void fs_free(struct fs *fs)
 {
 	if (!fs)
 		return;
+	exit_wait_abandon_all(fs);
 	close_endpoints(fs); /* answers what is held, while there is somebody to answer */
 	if (fs->mounted)
 		sivc_remove_fd(fs->sivc, fuse_session_fd(fs->session));

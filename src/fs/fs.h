@@ -18,7 +18,7 @@
  *	text.c		the files self and stats
  *	messages.c	the files inbox, inbox.from and peers/N; then reading.c, writing.c, poll.c,
  *			held.c
- *	stream.c	the same of endpoints of streams; then stream_*.c, dying.c
+ *	stream.c	the same of endpoints of streams; then stream_*.c, dying.c, exit_wait.c
  *	ioctl.c		ioctls on any of them
  *	locks.c		flock and fcntl locks on any of them
  *	account.c	the memory that each user may cause
@@ -46,6 +46,7 @@
 #include "mounter.h"
 
 struct account;
+struct exit_wait;
 struct held;
 struct log;
 struct options;
@@ -79,6 +80,9 @@ struct fs {
 	TAILQ_HEAD(, held) interrupted;
 	/* Somebody who waits for a lock was: locks.c. */
 	bool lock_interrupted;
+
+	/* Processes whose end is awaited: exit_wait.c. */
+	LIST_HEAD(, exit_wait) exit_waits;
 
 	/* By user; those with nothing have none: account.c. */
 	struct account *accounts;

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "exit_wait.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The kinds (_IOC_TYPE) of <linux/fuse.h>, <xen/sys/gntalloc.h> and gntdev.h, <xen/sys/evtchn.h>.
@@ -102,6 +104,7 @@ static const int allowed[] = {
 	SCMP_SYS(inotify_init1),
 	SCMP_SYS(inotify_add_watch),
 	SCMP_SYS(inotify_rm_watch),
+	SCMP_SYS(pidfd_open),
 	SCMP_SYS(wait4),
 	SCMP_SYS(waitid),
 	SCMP_SYS(nanosleep),
@@ -229,6 +232,8 @@ static const struct condition conditions[] = {
 	{SCMP_SYS(ioctl), KIND_OF_IOCTL(FUSE_IOCTLS)},
 	{SCMP_SYS(ioctl), KIND_OF_IOCTL(GRANT_IOCTLS)},
 	{SCMP_SYS(ioctl), KIND_OF_IOCTL(EVTCHN_IOCTLS)},
+	/* And how a process has ended. */
+	{SCMP_SYS(ioctl), MASKED(1, UINT32_MAX, PROCESS_INFO)},
 	/*
 	 * Not whom a descriptor signals and with what (F_SETOWN, F_SETSIG): that would end any
 	 * process. The kernel looks at 32 bits.

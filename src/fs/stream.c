@@ -5,7 +5,7 @@
  * At each close of a descriptor the kernel sends FLUSH, with the id of the thread that closes, and
  * that waits for our answer.  If its process is being ended by a signal, the stream is to be cut,
  * whoever else has the descriptor.  At the last close comes RELEASE: then the stream ends, or is
- * cut.
+ * cut; unless it cannot be seen yet how a process ends.  Then the writer is kept until it is known.
  */
 #include "stream.h"
 
@@ -16,6 +16,7 @@
 #include <syslog.h>
 
 #include "dying.h"
+#include "exit_wait.h"
 #include "log.h"
 
 bool stream_is(const struct file *file)
@@ -121,21 +122,43 @@ static void stream_leave(struct file *file)
 	end_writing(stream, false, -ENODEV);
 }
 
+/* At RELEASE, or when the last exit is known. */
+static void stream_free(struct stream *stream)
+{
+	const struct file *file = &stream->handle.file;
+	bool has_content = stream->written || (file->flags & O_TRUNC);
+
+	end_writing(stream, file->opened && has_content && !stream->cut, -EPIPE);
+	free(stream);
+}
+
+static void on_exit_known(void *data, bool by_signal)
+{
+	struct stream *stream = data;
+
+	stream->cut = stream->cut || by_signal;
+	stream->exits--;
+	if (stream->released && stream->exits == 0)
+		stream_free(stream);
+}
+
 static void stream_release(struct file *file)
 {
 	struct stream *stream = stream_of(file);
-	bool has_content = stream->written || (file->flags & O_TRUNC);
 
 	held_abandon_all(&stream->handle, -ENODEV); /* none, unless the connection was cut */
 	poll_deinit(&stream->handle);
 	if (file->branch->endpoint) {
 		leave_reading(stream);
-		end_writing(stream, file->opened && has_content && !stream->cut, -EPIPE);
+		sivc_wait_cancel(stream->room);
+		stream->room = NULL;
 		if (stream->handle.from != SIVC_ANY)
 			sivc_peer_close(file->branch->endpoint, (uint16_t)stream->handle.from);
 	}
 	file_deinit(file);
-	free(stream);
+	stream->released = true;
+	if (stream->exits == 0)
+		stream_free(stream);
 }
 
 /* Said once: what hides one process from us hides the others. */
@@ -153,11 +176,20 @@ static void say_hidden(struct fs *fs, int r)
 static void stream_flush(struct file *file, fuse_req_t request)
 {
 	struct stream *stream = stream_of(file);
-	int r = stream->writer && !stream->cut ? dying_of_signal(fuse_req_ctx(request)->pid) : 0;
+	struct fs *fs = file->branch->fs;
+	pid_t process;
+	int r = stream->writer && !stream->cut
+			? dying_of_signal(fuse_req_ctx(request)->pid, &process)
+			: 0;
 
 	if (r < 0)
-		say_hidden(file->branch->fs, r);
-	stream->cut = stream->cut || r != 0;
+		say_hidden(fs, r);
+	if (r > 0)
+		r = exit_wait_begin(fs, process, on_exit_known, stream);
+	if (r < 0)
+		stream->cut = true;
+	else
+		stream->exits += (unsigned int)r;
 	reply_error(request, 0);
 }
 

@@ -26,7 +26,9 @@ struct stream {
 	struct sivc_writer *writer; /* NULL: not open for writing; or `error` */
 	int error;                  /* what each write fails with; 0 */
 	bool written;
-	bool cut; /* it is to be cut at the end */
+	bool cut;           /* it is to be cut at the end */
+	unsigned int exits; /* awaited, of processes that closed it: they may yet cut it */
+	bool released;      /* only they keep it */
 	struct sivc_waiter *room;
 	TAILQ_HEAD(, stream_write) writes;
 };

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 
-// copy FROM TO: io.Copy.
+// copy [-open] FROM TO: io.Copy; -open: main returns with the files open.
 package main
 
 import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"sync"
 )
 
 func copyFile(from, to string) error {
@@ -26,8 +28,42 @@ func copyFile(from, to string) error {
 	return out.Close()
 }
 
+// Afterwards main can be in any thread.
+func wander() {
+	var group sync.WaitGroup
+	for i := 0; i < 4; i++ {
+		group.Add(1)
+		go func() {
+			exec.Command("true").Run()
+			group.Done()
+		}()
+	}
+	group.Wait()
+}
+
+func copyOpen(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	wander()
+	_, err = io.Copy(out, in)
+	return err
+}
+
+func run(args []string) error {
+	if args[0] == "-open" {
+		return copyOpen(args[1], args[2])
+	}
+	return copyFile(args[0], args[1])
+}
+
 func main() {
-	if err := copyFile(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -209,6 +209,75 @@ os.write(1, bytes(200000))' > $to"
   cut cat
 }
 
+# threaded ACTION: a program with many threads; one that is not the first writes `whole`, and does that.
+threaded() {
+  cat > threaded.py << END
+import os, signal, threading
+for i in range(100):
+    threading.Thread(target=os.read, args=(os.pipe()[0], 1), daemon=True).start()
+def last():
+    os.write(1, b"whole")
+    $1
+threading.Thread(target=last).start()
+END
+}
+
+# ends_in_a_thread: both its descriptors are the stream.
+ends_in_a_thread() {
+  start sender bash -c "exec python3 threaded.py > $to 2>&1"
+}
+
+@test "a process that ends by itself in a thread that is not its first has not cut" {
+  backup_pair
+  threaded 'os._exit(0)'
+  ends_in_a_thread
+  gets_if_told whole
+  sent
+}
+
+@test "a process that a thread of it ends by a signal has cut" {
+  backup_pair
+  local action
+  for action in 'os.kill(os.getpid(), signal.SIGKILL)' 'signal.raise_signal(signal.SIGTERM)'; do
+    threaded "$action"
+    ends_in_a_thread
+    cut cat
+    same "$(cat cut.out)" whole
+    finish sender
+    ((status > 128))
+  done
+}
+
+# ends_unseen: a process ends in a thread, and its parent does not wait for it.
+ends_unseen() {
+  backup_pair
+  threaded 'os._exit(0)'
+  start parent bash -c "python3 threaded.py > $to & echo \$!; exec sleep 1000"
+  eventually [ -s parent.out ]
+  "$build/tests/await" exit "$(cat parent.out)"
+}
+
+@test "a process that ended in a thread, and is not waited for by its parent, is soon taken for a killed one" {
+  ends_unseen
+  cut cat
+  same "$(cat cut.out)" whole
+  echo next > "$to"
+  gets next
+}
+
+@test "rmdir cuts what waits for the end of a process" {
+  ends_unseen
+  rmdir 2/streams/backup
+  cut cat
+  stop_domain 2
+}
+
+@test "umount cuts what waits for the end of a process" {
+  ends_unseen
+  stop_domain 2
+  cut cat
+}
+
 @test "the sender's sivcfs is killed: the stream is cut" {
   backup_pair
   blob 200000 data
@@ -465,11 +534,13 @@ of_a_user() {
   to=2/streams/backup/peers/1 from=1/streams/backup/inbox
 }
 
-@test "a killed writer is seen by a sivcfs without privileges, too" {
+@test "a killed writer is seen by a sivcfs without privileges, too, and one that ends in a thread" {
   of_a_user
   cut_by_kill
-  echo whole > "$to"
-  gets whole
+  threaded 'os._exit(0)'
+  ends_in_a_thread
+  gets_if_told whole
+  sent
 }
 
 @test "where /proc hides processes, each stream is cut, and the log says why" {

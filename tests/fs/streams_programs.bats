@@ -159,6 +159,28 @@ fails_without_a_reader() {
   done
 }
 
+# ends_open COMMAND: a program that ends with its file open, and in any of its threads.
+ends_open() {
+  start sender bash -c "exec $1"
+  gets_if_told "$(cat data)"
+  sent
+}
+
+@test "a Java program that ends by System.exit with its file open has ended it" {
+  backup_pair
+  echo whole > data
+  ends_open "java -cp $BATS_FILE_TMPDIR Copy System.exit data $to"
+}
+
+@test "a Go program whose main returns with its file open has ended it, whatever thread that was in" {
+  backup_pair
+  echo whole > data
+  local i
+  for i in {1..20}; do
+    ends_open "$BATS_FILE_TMPDIR/copy -open data $to"
+  done
+}
+
 @test "Java's FileChannel.transferTo: whole, or an error" {
   backup_pair
   blob 500000 data

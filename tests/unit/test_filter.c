@@ -156,6 +156,7 @@ static void test_missing(void)
 		{"the same, with bits that the kernel ignores", SYS_ioctl,
 			{-1, TIOCSTI | (long)UINT32_MAX << 32}},
 		{"a namespace of a descriptor", SYS_ioctl, {-1, NS_GET_USERNS}},
+		{"a namespace of a process", SYS_ioctl, {-1, _IO(0xFF, 9)}},
 		{"a file's copy", SYS_ioctl, {-1, FICLONE}},
 		/* Allowed calls, with arguments that would do something else. */
 		{"signals of a descriptor to another", SYS_fcntl, {0, F_SETOWN, 1}},
@@ -228,10 +229,12 @@ static long raise_own(const void *data)
 	return raise(SIGUSR1);
 }
 
-/* FUSE_DEV_IOC_CLONE, and the numbers of Xen's devices: whether it is them is for the lab to show.
+/* FUSE_DEV_IOC_CLONE, how a process has ended, and the numbers of Xen's devices: whether it is them
+ * is for the lab to show.
  */
 static const unsigned long ioctls[] = {
 	_IOR(229, 0, uint32_t),
+	PROCESS_INFO,
 	_IOC(_IOC_NONE, 'G', 5, 24),
 	_IOC(_IOC_NONE, 'G', 0, 24),
 	_IOC(_IOC_NONE, 'E', 0, 4),
