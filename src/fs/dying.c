@@ -12,7 +12,8 @@
  * the flag, too.  The file is closed by the thread that goes last, which may be one of those.  But
  * the thread that called exit has no flag, and if it is the first one of the process it can be seen
  * until all have gone.  So a process seems to die of a signal if all of its threads that can be
- * seen do.
+ * seen do.  A first thread without the flag that has gone may have called exit, or has ended alone,
+ * long before.
  */
 #include "dying.h"
 
@@ -49,8 +50,8 @@ static int read_beginning(const char *path, char *text, size_t size)
 	return 0;
 }
 
-/* 1: it has the flag; 0: it has not. */
-static int is_signaled(const char *path)
+/* 1: it has the flag; 0: it has not.  *gone: it is a zombie, as a first thread can be. */
+static int is_signaled(const char *path, bool *gone)
 {
 	char text[STAT_MAX];
 	const char *field;
@@ -59,6 +60,7 @@ static int is_signaled(const char *path)
 	if (r < 0)
 		return r;
 	field = strrchr(text, ')'); /* of the name, which may have anything in it */
+	*gone = field && strncmp(field, ") Z", strlen(") Z")) == 0;
 	for (int i = 0; field && i < FLAGS; i++) {
 		field = strchr(field, ' ');
 		field = field ? field + 1 : NULL;
@@ -87,35 +89,39 @@ static int is_ending(pid_t thread, pid_t *process)
 }
 
 /* A thread that goes while we look says nothing. */
-static int all_signaled(pid_t process)
+static int may_be_signaled(pid_t process, bool *seems)
 {
 	char path[PATH_ROOM + sizeof(((struct dirent *)NULL)->d_name)];
 	const struct dirent *entry;
-	bool all = true;
+	bool signaled, gone = false, may_be = true;
 	DIR *tasks;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)process);
 	tasks = opendir(path);
 	if (!tasks)
 		return -errno;
-	while (all && (entry = readdir(tasks)) != NULL) {
+	*seems = true;
+	while (may_be && (entry = readdir(tasks)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)process, entry->d_name);
-		all = is_signaled(path) != 0;
+		signaled = is_signaled(path, &gone) != 0;
+		*seems = *seems && signaled;
+		may_be = signaled || gone;
 	}
 	closedir(tasks);
-	return all;
+	return may_be;
 }
 
-int dying_of_signal(pid_t thread, pid_t *process)
+int dying_of_signal(pid_t thread, pid_t *process, bool *seems)
 {
 	char path[PATH_ROOM];
+	bool gone;
 	int r = is_ending(thread, process);
 
 	if (r <= 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
-	r = is_signaled(path);
-	return r <= 0 ? r : all_signaled(*process);
+	r = is_signaled(path, &gone);
+	return r <= 0 ? r : may_be_signaled(*process, seems);
 }

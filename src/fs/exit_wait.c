@@ -19,6 +19,7 @@
 struct exit_wait {
 	struct fs *fs;
 	pid_t process;
+	bool otherwise;
 	void (*fn)(void *data, bool by_signal);
 	void *data;
 	int pidfd;
@@ -58,14 +59,16 @@ static void on_gone(void *data)
 {
 	struct exit_wait *wait = data;
 	struct process_info info;
-	int r = ask(wait, &info);
+	bool known = ask(wait, &info) == 0 && (info.mask & INFO_EXIT);
 
-	finish(wait, r < 0 || !(info.mask & INFO_EXIT) || WIFSIGNALED(info.exit_code));
+	finish(wait, known ? WIFSIGNALED(info.exit_code) : wait->otherwise);
 }
 
 static void on_late(void *data)
 {
-	finish(data, true);
+	struct exit_wait *wait = data;
+
+	finish(wait, wait->otherwise);
 }
 
 static int start(struct exit_wait *wait)
@@ -90,8 +93,8 @@ static int start(struct exit_wait *wait)
 	return r < 0 ? r : sivc_add_fd(sivc, wait->timer, EPOLLIN, on_late, wait);
 }
 
-int exit_wait_begin(
-	struct fs *fs, pid_t process, void (*fn)(void *data, bool by_signal), void *data)
+int exit_wait_begin(struct fs *fs, pid_t process, bool otherwise,
+	void (*fn)(void *data, bool by_signal), void *data)
 {
 	struct exit_wait *wait;
 	unsigned int count = 0;
@@ -107,8 +110,13 @@ int exit_wait_begin(
 	wait = malloc(sizeof(*wait));
 	if (!wait)
 		return -ENOMEM;
-	*wait = (struct exit_wait){
-		.fs = fs, .process = process, .fn = fn, .data = data, .pidfd = -1, .timer = -1};
+	*wait = (struct exit_wait){.fs = fs,
+		.process = process,
+		.otherwise = otherwise,
+		.fn = fn,
+		.data = data,
+		.pidfd = -1,
+		.timer = -1};
 	r = start(wait);
 	if (r < 0) {
 		wait_free(wait);
@@ -123,5 +131,5 @@ void exit_wait_abandon_all(struct fs *fs)
 	struct exit_wait *wait;
 
 	while ((wait = LIST_FIRST(&fs->exit_waits)) != NULL)
-		finish(wait, true);
+		finish(wait, wait->otherwise);
 }

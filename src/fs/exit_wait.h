@@ -26,12 +26,12 @@ struct process_info {
 #define PROCESS_INFO _IOWR(0xFF, 11, struct process_info) /* PIDFD_GET_INFO */
 
 /*
- * fn is called once, from the loop or from exit_wait_abandon_all(); `by_signal` also if that is not
+ * fn is called once, from the loop or from exit_wait_abandon_all(), with `otherwise` if it is not
  * known then.  Returns 1; 0: the same process is waited for with the same `data`; or a negative
  * errno: this kernel does not tell.
  */
-int exit_wait_begin(
-	struct fs *fs, pid_t process, void (*fn)(void *data, bool by_signal), void *data);
+int exit_wait_begin(struct fs *fs, pid_t process, bool otherwise,
+	void (*fn)(void *data, bool by_signal), void *data);
 void exit_wait_abandon_all(struct fs *fs);
 
 #endif

@@ -173,23 +173,32 @@ static void say_hidden(struct fs *fs, int r)
 		strerror(-r));
 }
 
+static void look_at_closer(struct stream *stream, pid_t thread)
+{
+	struct fs *fs = stream->handle.file.branch->fs;
+	pid_t process;
+	bool seems;
+	int r = dying_of_signal(thread, &process, &seems);
+
+	if (r < 0) {
+		say_hidden(fs, r);
+		stream->cut = true;
+	}
+	if (r <= 0)
+		return;
+	r = exit_wait_begin(fs, process, seems, on_exit_known, stream);
+	if (r < 0)
+		stream->cut = seems;
+	else
+		stream->exits += (unsigned int)r;
+}
+
 static void stream_flush(struct file *file, fuse_req_t request)
 {
 	struct stream *stream = stream_of(file);
-	struct fs *fs = file->branch->fs;
-	pid_t process;
-	int r = stream->writer && !stream->cut
-			? dying_of_signal(fuse_req_ctx(request)->pid, &process)
-			: 0;
 
-	if (r < 0)
-		say_hidden(fs, r);
-	if (r > 0)
-		r = exit_wait_begin(fs, process, on_exit_known, stream);
-	if (r < 0)
-		stream->cut = true;
-	else
-		stream->exits += (unsigned int)r;
+	if (stream->writer && !stream->cut)
+		look_at_closer(stream, fuse_req_ctx(request)->pid);
 	reply_error(request, 0);
 }
 

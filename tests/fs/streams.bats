@@ -209,16 +209,21 @@ os.write(1, bytes(200000))' > $to"
   cut cat
 }
 
-# threaded ACTION: a program with many threads; one that is not the first writes `whole`, and does that.
+# threaded ACTION [MAIN]: a program with many threads; one that is not the first writes `whole`, and does that.
+# MAIN is what the first does.
 threaded() {
   cat > threaded.py << END
-import os, signal, threading
+import ctypes, os, signal, threading
 for i in range(100):
     threading.Thread(target=os.read, args=(os.pipe()[0], 1), daemon=True).start()
+def first_has_gone():
+    while " Z " not in open("/proc/self/stat").read():
+        pass
 def last():
     os.write(1, b"whole")
     $1
 threading.Thread(target=last).start()
+${2:-}
 END
 }
 
@@ -246,6 +251,20 @@ ends_in_a_thread() {
     finish sender
     ((status > 128))
   done
+}
+
+@test "a process whose first thread has ended before, and that is killed, has cut, if the kernel tells" {
+  backup_pair
+  threaded 'first_has_gone(); os.kill(os.getpid(), signal.SIGKILL)' 'ctypes.CDLL(None).pthread_exit(None)'
+  ends_in_a_thread
+  if exits_are_told; then cut cat; else limit cat "$from" > cut.out || :; fi
+  same "$(cat cut.out)" whole
+  finish sender
+  same "$status" 137
+  threaded 'first_has_gone(); os._exit(0)' 'ctypes.CDLL(None).pthread_exit(None)'
+  ends_in_a_thread
+  gets whole
+  sent
 }
 
 # ends_unseen: a process ends in a thread, and its parent does not wait for it.
