@@ -326,8 +326,9 @@ void sivc_stream_leave(struct sivc_reader *reader); /* NULL is fine */
  * sivc_stream_writable: 0 if a write would send something now; else its error.
  * sivc_stream_wait_room: fn is called when a write does not give -EAGAIN.
  * sivc_stream_end: the end, or `cut`; goes out when there is room.  The writer is no more.
- * sivc_stream_wait_read: fn is called when all that was sent to that domain before has been read,
- * or never will be; sivc_writable says which.
+ * sivc_stream_wait_read: fn is called when all that was sent to that domain before has been read;
+ * or with -EPIPE, -EACCES or another error if that never will be, be it because the reader of
+ * `writer` (may be NULL), which is open, has left.
  */
 int sivc_stream_begin(struct sivc_endpoint *endpoint, uint16_t domid, struct sivc_writer **writer);
 ssize_t sivc_stream_write(struct sivc_writer *writer, const void *data, size_t length);
@@ -335,8 +336,10 @@ int sivc_stream_writable(struct sivc_writer *writer);
 int sivc_stream_wait_room(
 	struct sivc_writer *writer, sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter);
 void sivc_stream_end(struct sivc_writer *writer, bool cut);
-int sivc_stream_wait_read(struct sivc_endpoint *endpoint, uint16_t domid, sivc_ready_fn *fn,
-	void *data, struct sivc_waiter **waiter);
+typedef void sivc_read_fn(void *data, int r);
+
+int sivc_stream_wait_read(struct sivc_endpoint *endpoint, uint16_t domid,
+	struct sivc_writer *writer, sivc_read_fn *fn, void *data, struct sivc_waiter **waiter);
 
 /*
  * Counters, in Prometheus' text format, for the caller to free(); returns the length.

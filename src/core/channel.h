@@ -75,12 +75,15 @@ int channel_link(struct channel *channel, struct hv_events *events, uint16_t dom
 	const struct page_view *view);
 void channel_close(struct channel *channel); /* a closed one is fine */
 
-/* False: its process has ended.  The local backend never says so. */
+/* False: its process has ended, and what it wrote before is seen after this.  The local backend
+ * never says so. */
 static inline bool channel_peer_alive(const struct channel *channel)
 {
 	const struct sivc_ctl *ctl = channel->ctl;
+	bool alive = shared_load8(channel->owned ? &ctl->sender_alive : &ctl->receiver_alive) != 0;
 
-	return shared_load8(channel->owned ? &ctl->sender_alive : &ctl->receiver_alive) != 0;
+	shared_read_barrier();
+	return alive;
 }
 
 /* The last event brought something. */

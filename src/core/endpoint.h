@@ -18,11 +18,12 @@ struct sivc_waiter {
 	struct inbound *in;       /* to receive: from that domain; NULL: from any */
 	sivc_receive_fn *receive; /* NULL: it waits to send */
 	sivc_ready_fn *ready;
+	sivc_read_fn *read; /* until all was read; NULL: for room */
 	void *data;
 	struct outbound *out;       /* to send: to whom, */
 	size_t length;              /* and how long a message; 0: */
-	struct sivc_writer *writer; /* the next bytes of this stream; NULL: */
-	uint32_t target;            /* until R has read up to here */
+	struct sivc_writer *writer; /* the next bytes of this stream */
+	uint32_t target;            /* `read`: until R has read up to here, */
 	uint64_t ring_nonce;        /* of this ring */
 	TAILQ_ENTRY(sivc_waiter) link;
 };

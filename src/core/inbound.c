@@ -154,6 +154,7 @@ static void ring_keep(struct inbound *in)
 
 	in->next_ring = NULL;
 	ring_rx_copy(&in->rx, ring->bytes, &ring->rx);
+	ring->nonce = in->channel.nonce;
 	TAILQ_INSERT_TAIL(&in->rings, ring, link);
 	ring_rx_advance(&in->rx, in->rx.prod); /* what a later verdict says of this ring, too */
 }
@@ -752,9 +753,11 @@ int inbound_front(struct inbound *in, struct ring_rx **rx, struct ring_frame *fr
 	if (ring) {
 		*rx = &ring->rx;
 		r = inbound_frame(in, *rx, ring->rx.cons, frame);
-		if (r == -EPROTO)
-			log_breach(in, "the rest of a ring that it had before is dropped");
-		return r;
+		if (r != -EPROTO)
+			return r;
+		log_breach(in, "the rest of a ring that it had before is dropped");
+		ring_rx_advance(*rx, ring->rx.prod);
+		return -EAGAIN;
 	}
 	*rx = in->channel.data ? &in->rx : NULL;
 	if (!*rx)

@@ -38,6 +38,7 @@ TAILQ_HEAD(unreads, sivc_unread);
 /* A ring that was revoked, as it was at the last look. */
 struct unread_ring {
 	TAILQ_ENTRY(unread_ring) link;
+	uint64_t nonce; /* of the channel that it was in */
 	struct ring_rx rx;
 	uint8_t bytes[]; /* [rx.size] */
 };
@@ -63,7 +64,8 @@ struct incoming {
 	bool sender_gone;           /* the node that it publishes for us has gone */
 	uint32_t begin;             /* the index of its FIRST frame */
 	uint32_t offset;            /* bytes of the next frame that were taken */
-	uint64_t ring_nonce;        /* of the channel in which it began */
+	uint32_t dropped;           /* bytes of frames, since its reader has left */
+	uint64_t ring_nonce;        /* of the ring in which it began */
 	struct sivc_reader *reader; /* who has it */
 	struct waiters waiters;     /* of that one */
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "container_of.h"
 #include "tuning.h"
 
 /* Its ring was revoked and is read to its end, or its sender is gone. */
@@ -30,26 +31,47 @@ static void over(struct inbound *in)
 	in->incoming.offset = 0;
 }
 
-/* Nothing more comes out of the front ring now.  True: there is another one to look at. */
-static bool ring_is_empty(struct inbound *in, const struct ring_rx *rx)
+static uint64_t nonce_of(const struct inbound *in, struct ring_rx *rx)
 {
-	if (in->incoming.state == INCOMING_DROPPED && is_lost(in, rx))
-		over(in);
-	return in->incoming.state == INCOMING_NONE && inbound_leave_ring(in);
+	if (rx == &in->rx)
+		return in->channel.nonce;
+	return container_of(rx, struct unread_ring, rx)->nonce;
 }
 
-/* A frame of a stream that nobody reads on.  False: it is the beginning of the next one. */
-static bool drop(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame)
+/* What is in front.  -ECONNRESET: nothing more comes of the stream that is under way. */
+static int front(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame)
 {
-	if (frame->flags & SIVC_FRAME_FIRST && !in->incoming.at_first) {
-		over(in);
-		return false;
-	}
+	const struct incoming *incoming = &in->incoming;
+	int r = inbound_front(in, rx, frame);
+	bool lost;
+
+	if (incoming->state == INCOMING_NONE)
+		return r;
+	lost = r == -EAGAIN && is_lost(in, *rx);
+	if (lost)
+		r = inbound_front(in, rx, frame); /* what was published before that */
+	if (r == 0 && nonce_of(in, *rx) != incoming->ring_nonce)
+		return -ECONNRESET;
+	return r == -EAGAIN && lost ? -ECONNRESET : r;
+}
+
+static bool begins_next(const struct inbound *in, const struct ring_frame *frame)
+{
+	return frame->flags & SIVC_FRAME_FIRST && !in->incoming.at_first;
+}
+
+/* A frame of a stream that nobody reads on.  When P was told, there was a ring of them at most, and
+ * one more on its way. */
+static int drop(struct inbound *in, struct ring_rx *rx, const struct ring_frame *frame)
+{
 	in->incoming.at_first = false;
+	in->incoming.dropped += frame->next - rx->cons;
+	if (rx == &in->rx && in->incoming.dropped > 2 * rx->size)
+		return inbound_breach(in);
 	inbound_taken(in, rx, frame);
 	if (frame->flags & (SIVC_FRAME_LAST | SIVC_FRAME_CUT))
 		over(in);
-	return true;
+	return 0;
 }
 
 /* The next frame that is not to be dropped. */
@@ -58,14 +80,21 @@ static int next_frame(struct inbound *in, struct ring_rx **rx, struct ring_frame
 	int r;
 
 	for (int turns = 0; turns < TURNS_MAX; turns++) {
-		r = inbound_front(in, rx, frame);
-		if (r == -EPROTO && *rx && *rx != &in->rx) {
-			(*rx)->cons = (*rx)->prod; /* a revoked ring: the rest of it */
-			r = -EAGAIN;
-		}
-		if (r == -EAGAIN && ring_is_empty(in, *rx))
+		r = front(in, rx, frame);
+		if (r == -ECONNRESET) {
+			over(in);
 			continue;
-		if (r < 0 || in->incoming.state != INCOMING_DROPPED || !drop(in, *rx, frame))
+		}
+		if (r == -EAGAIN && in->incoming.state == INCOMING_NONE && inbound_leave_ring(in))
+			continue;
+		if (r < 0 || in->incoming.state != INCOMING_DROPPED)
+			return r;
+		if (begins_next(in, frame)) {
+			over(in);
+			return 0;
+		}
+		r = drop(in, *rx, frame);
+		if (r < 0)
 			return r;
 	}
 	return -EAGAIN;
@@ -121,34 +150,39 @@ static int peek_begin(struct inbound *in, struct sivc_message *message)
 static int frame_of_reader(struct inbound *in, struct ring_rx **rx, struct ring_frame *frame)
 {
 	const struct incoming *incoming = &in->incoming;
-	int r = inbound_front(in, rx, frame);
+	int r = front(in, rx, frame);
 
 	if (r < 0)
-		return r == -EAGAIN && !is_lost(in, *rx) ? -EAGAIN : -ECONNRESET;
+		return r == -EAGAIN ? -EAGAIN : -ECONNRESET;
 	if (incoming->offset > 0 && incoming->offset >= frame->length) {
-		inbound_breach(in); /* it has written over what is being read */
+		if (*rx == &in->rx)
+			inbound_breach(in); /* it has written over what is being read */
 		return -ECONNRESET;
 	}
-	if (frame->flags & SIVC_FRAME_CUT ||
-		(frame->flags & SIVC_FRAME_FIRST && !incoming->at_first))
-		return -ECONNRESET;
-	if (*rx == &in->rx && incoming->ring_nonce != in->channel.nonce)
+	if (frame->flags & SIVC_FRAME_CUT || begins_next(in, frame))
 		return -ECONNRESET;
 	return 0;
 }
 
+/* There are so many bytes, or r < 0.  Of its end the reader is told once, whatever its sender does
+ * to the mark meanwhile. */
+static void tell(struct inbound *in, ssize_t r)
+{
+	if (r == 0 || r == -ECONNRESET)
+		in->incoming.reader->over = (int)r;
+}
+
 static int peek_next(struct inbound *in, struct sivc_message *message)
 {
+	bool ended = in->incoming.state == INCOMING_ENDED;
 	struct ring_frame frame;
 	struct ring_rx *rx;
-	int r;
+	int r = ended ? 0 : frame_of_reader(in, &rx, &frame);
 
 	*message = (struct sivc_message){.sender = in->domid};
-	if (in->incoming.state == INCOMING_ENDED)
-		return 0;
-	r = frame_of_reader(in, &rx, &frame);
-	if (r == 0)
+	if (r == 0 && !ended)
 		message_of(in, &frame, message);
+	tell(in, r < 0 ? r : (ssize_t)message->length);
 	return r;
 }
 
@@ -165,7 +199,7 @@ static bool goes_on(struct inbound *in, struct ring_rx *rx, struct ring_frame *f
 	       !(frame->flags & SIVC_FRAME_FIRST);
 }
 
-ssize_t incoming_pieces(struct inbound *in, struct iovec *iov, int *iovcnt)
+static ssize_t pieces(struct inbound *in, struct iovec *iov, int *iovcnt)
 {
 	uint32_t skip = in->incoming.offset;
 	struct ring_frame frame;
@@ -187,6 +221,14 @@ ssize_t incoming_pieces(struct inbound *in, struct iovec *iov, int *iovcnt)
 	return (ssize_t)bytes;
 }
 
+ssize_t incoming_pieces(struct inbound *in, struct iovec *iov, int *iovcnt)
+{
+	ssize_t r = pieces(in, iov, iovcnt);
+
+	tell(in, r);
+	return r;
+}
+
 int incoming_accept(struct inbound *in, struct sivc_reader **result)
 {
 	struct sivc_reader *reader = calloc(1, sizeof(*reader));
@@ -197,12 +239,13 @@ int incoming_accept(struct inbound *in, struct sivc_reader **result)
 		return -ENOMEM;
 	reader->in = in;
 	reader->sender = in->domid;
+	reader->over = -ECONNRESET; /* unless it is told otherwise */
 	incoming->state = INCOMING_OPEN;
 	incoming->at_first = true;
 	incoming->sender_gone = false;
 	incoming->offset = 0;
 	incoming->begin = ring ? ring->rx.cons : in->rx.cons;
-	incoming->ring_nonce = ring ? 0 : in->channel.nonce;
+	incoming->ring_nonce = ring ? ring->nonce : in->channel.nonce;
 	incoming->reader = reader;
 	in->counters.streams++;
 	*result = reader;
@@ -252,15 +295,16 @@ static void take_bytes(struct inbound *in, size_t bytes)
 }
 
 /* The mark goes with it, if that is what is in front. */
-static void take_end(struct inbound *in, int r)
+static void take_end(struct inbound *in)
 {
 	struct incoming *incoming = &in->incoming;
+	int r = incoming->reader->over;
 	uint32_t mark = r < 0 ? SIVC_FRAME_CUT : SIVC_FRAME_LAST;
 	struct ring_frame frame;
 	struct ring_rx *rx;
 
 	if (incoming->state == INCOMING_OPEN && inbound_front(in, &rx, &frame) == 0 &&
-		frame.length == 0 && frame.flags & mark)
+		frame.length == 0 && frame.flags & mark && !begins_next(in, &frame))
 		inbound_taken(in, rx, &frame);
 	in->counters.cut += r < 0;
 	in->counters.ended += r >= 0;
@@ -268,12 +312,12 @@ static void take_end(struct inbound *in, int r)
 	reader_done(in, r);
 }
 
-void incoming_taken(struct inbound *in, size_t bytes, int r)
+void incoming_taken(struct inbound *in, size_t bytes)
 {
 	if (bytes > 0)
 		take_bytes(in, bytes);
 	else
-		take_end(in, r);
+		take_end(in);
 }
 
 void incoming_suspend(struct inbound *in)
@@ -300,6 +344,7 @@ void incoming_leave(struct inbound *in)
 	in->counters.cut++;
 	incoming->state = INCOMING_DROPPED;
 	incoming->offset = 0;
+	incoming->dropped = 0;
 	if (!is_in_channel(in) || incoming->ring_nonce != in->channel.nonce)
 		return;
 	page_stream_broken(&in->owner, incoming->begin | 1);

@@ -14,7 +14,7 @@
 /* A stream that somebody reads.  Outlives the inbound if the endpoint is closed. */
 struct sivc_reader {
 	struct inbound *in; /* NULL: the stream is over, or its endpoint is closed */
-	int over;           /* then: 0, it ended; -ECONNRESET, it was cut */
+	int over;           /* what it was told last: 0, it ended; -ECONNRESET, it was cut */
 	uint16_t sender;
 	struct hv_watch *watch;   /* of the sender's node; NULL: there was no need to wait yet */
 	char node[SIVC_NODE_MAX]; /* what it said at first; "": not known yet */
@@ -33,8 +33,8 @@ int incoming_peek(struct inbound *in, struct sivc_message *message);
 ssize_t incoming_pieces(struct inbound *in, struct iovec *iov, int *iovcnt);
 /* After a peek.  -ENOMEM */
 int incoming_accept(struct inbound *in, struct sivc_reader **reader);
-/* After a peek of its stream: so many bytes of it were read, or its end, or that it was cut. */
-void incoming_taken(struct inbound *in, size_t bytes, int r);
+/* After a peek of its stream: so many bytes of it were read; 0: what that told of its end. */
+void incoming_taken(struct inbound *in, size_t bytes);
 /* Before the hypervisor's handles are closed. */
 void incoming_suspend(struct inbound *in);
 /* Its reader does not read on. */

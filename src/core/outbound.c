@@ -53,10 +53,20 @@ static bool older_than_backoff(const struct outbound *out)
 
 /* The link: what we have mapped of R. */
 
+/* Has R read all that is in the ring? */
+static bool ring_is_read(struct outbound *out)
+{
+	uint32_t room;
+
+	return ring_tx_room(&out->tx, out->tx.size, &room) == 0 && room == out->tx.size;
+}
+
 static void unlink_ring(struct outbound *out)
 {
 	if (!out->channel.data)
 		return;
+	if (out->ep->streams && !ring_is_read(out))
+		out->untold = -EPIPE;
 	out->last.nonce = 0;
 	if (page_ring_finished(out->channel.ctl, &out->last.final))
 		out->last.nonce = out->channel.nonce;
@@ -90,11 +100,6 @@ static int breach(struct outbound *out, enum outbound_state state)
 	unlink_ring(out);
 	set_state(out, state, 0);
 	return -EPROTO;
-}
-
-int outbound_breach(struct outbound *out)
-{
-	return breach(out, OUTBOUND_BREACHED);
 }
 
 /* Maps the ring that the page describes.  Whatever is wrong with it is R's fault: -EPROTO. */
@@ -256,14 +261,14 @@ static bool receiver_ended(const struct outbound *out)
 
 static void look_at_page(struct outbound *out)
 {
-	bool ended = receiver_ended(out);
+	bool ended = receiver_ended(
+		out); /* before: a ring that R revokes ends after its seq has changed */
 
 	if (out->state == OUTBOUND_BACKOFF) {
 		if (!older_than_backoff(out))
 			return;
 		set_state(out, OUTBOUND_BREACHED, 0);
 	}
-	shared_read_barrier(); /* a ring that R revokes ends after its seq has changed */
 	if (!page_unchanged(out->page, out->view) || out->state == OUTBOUND_LACKING)
 		follow_view(out, page_read(out->page, out->page_nonce, out->view));
 	else if (ended)
@@ -352,18 +357,23 @@ uint32_t outbound_need(const struct outbound *out, size_t length, size_t offset)
 	return is_large(out, length) && span > piece ? piece : span;
 }
 
+int outbound_space(struct outbound *out, uint32_t need, uint32_t *space)
+{
+	int r = ring_tx_room(&out->tx, need, space);
+
+	/* An index that makes no sense, unless it is that of the next ring. */
+	if (r < 0 && page_unchanged(out->page, out->view))
+		return breach(out, OUTBOUND_BREACHED);
+	return r < 0 || *space < need ? OUTBOUND_NO_ROOM : 0;
+}
+
 int outbound_room(struct outbound *out, size_t length)
 {
-	uint32_t room, need;
-	int r;
+	uint32_t space;
 
 	if (length > SIVC_MAX_MSG_MAX || length > out->view->max_msg)
 		return -EMSGSIZE;
-	need = outbound_need(out, length, 0);
-	r = ring_tx_room(&out->tx, need, &room);
-	if (r < 0 && page_unchanged(out->page, out->view))
-		return breach(out, OUTBOUND_BREACHED);
-	return r < 0 || room < need ? OUTBOUND_NO_ROOM : 0;
+	return outbound_space(out, outbound_need(out, length, 0), &space);
 }
 
 /* A whole message in one frame, or a piece of one that is larger than the ring. */

@@ -114,6 +114,9 @@ struct outbound {
 	unsigned int users; /* of sivc_peer_open */
 	struct line line;
 
+	/* outbound.c, outgoing.c: of streams that were ended, why not all will be read; 0 */
+	int untold;
+
 	/* outbound.c; refused, full: sender.c */
 	struct outbound_counters {
 		uint64_t messages;
@@ -143,7 +146,9 @@ bool outbound_known(const struct outbound *out);
 uint32_t outbound_piece(const struct outbound *out);
 /* Bytes of room to go on with a message of which `offset` bytes have gone. */
 uint32_t outbound_need(const struct outbound *out, size_t length, size_t offset);
-/* After outbound_update.  0: a message of `length` bytes can go, or begin. */
+/* After outbound_update: bytes of room.  A wait: less than `need`. */
+int outbound_space(struct outbound *out, uint32_t need, uint32_t *space);
+/* The same.  0: a message of `length` bytes can go, or begin. */
 int outbound_room(struct outbound *out, size_t length);
 
 /* Sends what there is room for.  0: all went.  A wait: for the rest. */
@@ -153,9 +158,6 @@ void outbound_settle(struct outbound *out, struct sivc_sending *sending);
 
 /* From the loop, what the line waits for is looked at again. */
 void outbound_run_line(struct outbound *out);
-/* R has done what it must not: -EPROTO, or a wait. */
-int outbound_breach(struct outbound *out);
-
 /* R has done something since: made `need` bytes of room (0: nobody needs any), or changed its page.
  */
 bool outbound_look(struct outbound *out, uint32_t need);

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define PIECE_MAX                                                                                  \
+	(1u << 30) /* bytes: more than any ring, and its frame has no sum that overflows */
+
 static struct sivc_writer *first(const struct outbound *out)
 {
 	return TAILQ_FIRST(&out->line.writers);
@@ -46,6 +49,8 @@ int outgoing_new(struct outbound *out, struct sivc_writer **result)
 static int dead(struct sivc_writer *writer, int error)
 {
 	writer->error = error;
+	if (writer->end == WRITER_ENDS)
+		writer->out->untold = error;
 	writer->out->counters.cut += writer->begun;
 	set_in_line(writer, false);
 	if (first(writer->out))
@@ -59,8 +64,7 @@ static bool is_broken(const struct sivc_writer *writer)
 	return writer->begun && page_stream_is_broken(writer->out->page, writer->begin);
 }
 
-/* 0: it may go on in the ring that is linked now. */
-static int check(struct sivc_writer *writer)
+int outgoing_check(struct sivc_writer *writer)
 {
 	struct outbound *out = writer->out;
 	int r;
@@ -79,28 +83,29 @@ static int check(struct sivc_writer *writer)
 	return 0;
 }
 
-/* Room for `need` bytes of ring, and its turn. */
-static int check_room(struct sivc_writer *writer, uint32_t need, uint32_t *room)
+/* Room for a frame of `length` bytes or a piece of it, and its turn. */
+static int check_room(struct sivc_writer *writer, uint32_t length, uint32_t *room)
 {
 	struct outbound *out = writer->out;
-	int r = check(writer);
+	uint32_t need;
+	int r = outgoing_check(writer);
 
 	if (r != 0)
 		return r;
 	outgoing_enter(writer);
 	if (first(out) != writer)
 		return OUTBOUND_NO_ROOM;
-	r = ring_tx_room(&out->tx, need, room);
-	if (r < 0)
-		return dead(writer, outbound_breach(out));
-	return *room < need ? OUTBOUND_NO_ROOM : 0;
+	need = outbound_piece(out); /* of the ring that is linked now */
+	need = need < ring_span(length) ? need : ring_span(length);
+	r = outbound_space(out, need, room);
+	return r < 0 ? dead(writer, r) : r;
 }
 
 int outgoing_ready(struct sivc_writer *writer)
 {
 	uint32_t room;
 
-	return check_room(writer, writer->out ? outbound_piece(writer->out) : 0, &room);
+	return check_room(writer, PIECE_MAX, &room);
 }
 
 /* In what is put, and not published yet. */
@@ -129,15 +134,13 @@ int outgoing_write(struct sivc_writer *writer, const void *data, size_t length, 
 {
 	struct outbound *out = writer->out;
 	const char *bytes = data;
-	uint32_t room, n, need;
+	uint32_t room, n;
 	int r = 0;
 
 	*sent = 0;
 	while (*sent < length) {
-		n = length - *sent < INT32_MAX ? (uint32_t)(length - *sent) : INT32_MAX;
-		need = out ? outbound_piece(out) : 0;
-		need = need < ring_span(n) ? need : ring_span(n);
-		r = check_room(writer, need, &room);
+		n = length - *sent < PIECE_MAX ? (uint32_t)(length - *sent) : PIECE_MAX;
+		r = check_room(writer, n, &room);
 		if (r != 0)
 			break;
 		if (ring_span(n) > room)
@@ -160,7 +163,7 @@ static int send_end(struct sivc_writer *writer)
 
 	if (cut && !writer->begun)
 		return 0;
-	r = check_room(writer, ring_span(0), &room);
+	r = check_room(writer, 0, &room);
 	if (r != 0)
 		return r;
 	put(writer, cut ? SIVC_FRAME_CUT : SIVC_FRAME_LAST, "", 0);

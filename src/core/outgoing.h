@@ -11,7 +11,9 @@
 
 #include "outbound.h"
 
-/* 0: a write sends something; a wait (outbound.h); else its error, from now on. */
+/* 0: it may go on; a wait (outbound.h); else its error, from now on. */
+int outgoing_check(struct sivc_writer *writer);
+/* The same; 0: a write sends something. */
 int outgoing_ready(struct sivc_writer *writer);
 /* The same; 0: *sent bytes went, 1..length. */
 int outgoing_write(struct sivc_writer *writer, const void *data, size_t length, size_t *sent);

@@ -580,12 +580,11 @@ ssize_t sivc_stream_peek(struct sivc_reader *reader, struct iovec iov[SIVC_STREA
 
 void sivc_stream_consume(struct sivc_reader *reader, size_t bytes)
 {
-	struct sivc_message message;
 	struct inbound *in = reader->in;
 
 	if (!in)
 		return;
-	incoming_taken(in, bytes, bytes > 0 ? 0 : incoming_peek(in, &message));
+	incoming_taken(in, bytes);
 	make_ready(in); /* for what comes next */
 }
 

@@ -18,11 +18,11 @@ static void on_run(struct loop_task *task);
 /* All that was sent has been read when so much is free.  0: it is not room that it waits for. */
 static uint32_t need_of(const struct outbound *out, const struct sivc_waiter *w)
 {
+	if (w->read)
+		return out->tx.size - (out->tx.prod - w->target);
 	if (w->length > 0)
 		return outbound_need(out, w->length, 0);
-	if (w->writer)
-		return w->writer == TAILQ_FIRST(&out->line.writers) ? outgoing_need(out) : 0;
-	return out->tx.size - (out->tx.prod - w->target);
+	return w->writer == TAILQ_FIRST(&out->line.writers) ? outgoing_need(out) : 0;
 }
 
 /* How much room changes anything: those who poll have none before those who stand in line.  0: none
@@ -121,24 +121,42 @@ static int writable(struct outbound *out, size_t length)
 	return s ? OUTBOUND_NO_ROOM : outbound_room(out, length);
 }
 
-static int all_read(struct outbound *out, const struct sivc_waiter *w)
+/* Who asks for no stream of his own is told of any that was lost, once. */
+static int follow(struct outbound *out, struct sivc_writer *writer)
 {
-	uint32_t room;
-	int r = outbound_update(out);
+	int r = writer ? outgoing_check(writer) : outbound_update(out);
 
-	if (r != 0 || out->channel.nonce != w->ring_nonce)
-		return r > 0 ? r : 0; /* it never will be */
-	r = ring_tx_room(&out->tx, out->tx.size, &room);
-	if (r < 0)
-		return outbound_breach(out);
-	return (int32_t)(out->tx.cons - w->target) >= 0 ? 0 : OUTBOUND_NO_ROOM;
+	if (writer || r > 0)
+		return r;
+	r = r < 0 ? r : out->untold;
+	out->untold = 0;
+	return r;
 }
 
-static int waiter_ready(struct outbound *out, const struct sivc_waiter *w)
+static int all_read(struct outbound *out, struct sivc_waiter *w)
 {
-	if (w->length > 0)
-		return writable(out, w->length);
-	return w->writer ? outgoing_ready(w->writer) : all_read(out, w);
+	uint32_t space;
+	int r = follow(out, w->writer);
+
+	if (r != 0)
+		return r;
+	if (out->channel.nonce != w->ring_nonce)
+		return -EPIPE;
+	if (!w->writer && outgoing_ends(out))
+		w->target = out->tx.prod + ring_span(0); /* with the end that is due */
+	r = outbound_space(out, out->tx.size, &space);
+	if (r < 0)
+		return r;
+	if ((int32_t)(out->tx.cons - w->target) < 0)
+		return OUTBOUND_NO_ROOM;
+	return follow(out, w->writer); /* its reader may have left, and thrown it away */
+}
+
+static int waiter_ready(struct outbound *out, struct sivc_waiter *w)
+{
+	if (w->read)
+		return all_read(out, w);
+	return w->writer ? outgoing_ready(w->writer) : writable(out, w->length);
 }
 
 static void waiter_leave(struct outbound *out, struct sivc_waiter *w)
@@ -153,18 +171,23 @@ static bool serve_waiters(struct outbound *out)
 	const struct sivc_endpoint *ep = out->ep;
 	struct sivc_waiter *w;
 	unsigned int count = 0;
+	int r;
 
 	TAILQ_FOREACH (w, &out->line.waiters, link)
 		count++;
 	for (; count > 0 && (w = TAILQ_FIRST(&out->line.waiters)) != NULL; count--) {
-		if (waiter_ready(out, w) > 0) {
+		r = waiter_ready(out, w);
+		if (r > 0) {
 			TAILQ_REMOVE(&out->line.waiters, w, link);
 			TAILQ_INSERT_TAIL(&out->line.waiters, w, link);
 			continue;
 		}
 		outbound_progress(out);
 		waiter_leave(out, w);
-		w->ready(w->data);
+		if (w->read)
+			w->read(w->data, r);
+		else
+			w->ready(w->data);
 		free(w);
 		if (ep->closed)
 			return false;
@@ -473,8 +496,8 @@ size_t sivc_send_cancel(struct sivc_sending *s)
 	return sent;
 }
 
-static int wait_add(struct outbound *out, const struct sivc_waiter *what, sivc_ready_fn *fn,
-	void *data, struct sivc_waiter **result)
+static int wait_add(
+	struct outbound *out, const struct sivc_waiter *what, struct sivc_waiter **result)
 {
 	struct sivc_waiter *waiter;
 	int r = listen_for_events(out->ep);
@@ -487,8 +510,6 @@ static int wait_add(struct outbound *out, const struct sivc_waiter *what, sivc_r
 	*waiter = *what;
 	waiter->ep = out->ep;
 	waiter->list = &out->line.waiters;
-	waiter->ready = fn;
-	waiter->data = data;
 	waiter->out = out;
 	TAILQ_INSERT_TAIL(&out->line.waiters, waiter, link);
 	count_waiting(out);
@@ -500,11 +521,12 @@ static int wait_add(struct outbound *out, const struct sivc_waiter *what, sivc_r
 int sivc_wait_send(struct sivc_endpoint *ep, uint16_t domid, size_t length, sivc_ready_fn *fn,
 	void *data, struct sivc_waiter **waiter)
 {
-	const struct sivc_waiter what = {.length = length > 0 ? length : 1};
+	const struct sivc_waiter what = {
+		.length = length > 0 ? length : 1, .ready = fn, .data = data};
 	struct outbound *out;
 	int r = get(ep, domid, &out);
 
-	return r < 0 ? r : wait_add(out, &what, fn, data, waiter);
+	return r < 0 ? r : wait_add(out, &what, waiter);
 }
 
 /* Streams. */
@@ -542,23 +564,35 @@ int sivc_stream_writable(struct sivc_writer *writer)
 int sivc_stream_wait_room(
 	struct sivc_writer *writer, sivc_ready_fn *fn, void *data, struct sivc_waiter **waiter)
 {
-	const struct sivc_waiter what = {.writer = writer};
+	const struct sivc_waiter what = {.writer = writer, .ready = fn, .data = data};
 
-	return writer->out ? wait_add(writer->out, &what, fn, data, waiter) : -EPIPE;
+	return writer->out ? wait_add(writer->out, &what, waiter) : -EPIPE;
 }
 
-int sivc_stream_wait_read(struct sivc_endpoint *ep, uint16_t domid, sivc_ready_fn *fn, void *data,
-	struct sivc_waiter **waiter)
+int sivc_stream_wait_read(struct sivc_endpoint *ep, uint16_t domid, struct sivc_writer *writer,
+	sivc_read_fn *fn, void *data, struct sivc_waiter **waiter)
 {
-	struct sivc_waiter what = {0};
+	struct sivc_waiter what = {.writer = writer, .read = fn, .data = data};
 	struct outbound *out;
 	int r = get(ep, domid, &out);
 
+	if (r == 0)
+		r = follow(out, writer);
 	if (r < 0)
 		return r;
 	what.target = out->tx.prod;
 	what.ring_nonce = out->channel.nonce;
-	return wait_add(out, &what, fn, data, waiter);
+	return wait_add(out, &what, waiter);
+}
+
+/* Who waits until all was read goes on waiting. */
+static void forget_writer(struct outbound *out, const struct sivc_writer *writer)
+{
+	struct sivc_waiter *w;
+
+	TAILQ_FOREACH (w, &out->line.waiters, link)
+		if (w->writer == writer)
+			w->writer = NULL;
 }
 
 void sivc_stream_end(struct sivc_writer *writer, bool cut)
@@ -569,6 +603,7 @@ void sivc_stream_end(struct sivc_writer *writer, bool cut)
 		outgoing_free(writer);
 		return;
 	}
+	forget_writer(out, writer);
 	if (writer->error || (cut && !writer->begun)) {
 		outgoing_free(writer);
 	} else {

@@ -155,18 +155,6 @@ void stream_write(struct file *file, fuse_req_t request, const char *data, size_
 
 /* fsync. */
 
-/* All was read, unless it never will be. */
-static int sync_result(struct stream *stream)
-{
-	int r = stream->error;
-
-	if (r == 0)
-		r = stream->writer ? sivc_stream_writable(stream->writer)
-				   : sivc_writable(stream_endpoint(stream),
-					     (uint16_t)stream->handle.from, 1);
-	return r == -EAGAIN ? 0 : r;
-}
-
 static void sync_finish(struct stream_sync *sync, int r)
 {
 	fuse_req_t request = sync->held.request;
@@ -176,11 +164,12 @@ static void sync_finish(struct stream_sync *sync, int r)
 	reply_error(request, r);
 }
 
-static void on_read(void *data)
+static void on_read(void *data, int r)
 {
 	struct stream_sync *sync = data;
+	int error = stream_of_held(&sync->held)->error;
 
-	sync_finish(sync, sync_result(stream_of_held(&sync->held)));
+	sync_finish(sync, error ? error : r);
 }
 
 static void sync_abandon(struct held *held, int r)
@@ -195,7 +184,7 @@ void stream_sync(struct file *file, fuse_req_t request)
 {
 	struct stream *stream = stream_of(file);
 	struct stream_sync *sync = calloc(1, sizeof(*sync));
-	int r = sync_result(stream);
+	int r = stream->error;
 
 	if (r == 0 && !sync)
 		r = -ENOMEM;
@@ -207,8 +196,8 @@ void stream_sync(struct file *file, fuse_req_t request)
 	held_init(&sync->held, &stream->handle, request, sync_abandon);
 	if (sync->held.interrupted)
 		return;
-	r = sivc_stream_wait_read(stream_endpoint(stream), (uint16_t)stream->handle.from, on_read,
-		sync, &sync->waiter);
+	r = sivc_stream_wait_read(stream_endpoint(stream), (uint16_t)stream->handle.from,
+		stream->writer, on_read, sync, &sync->waiter);
 	if (r < 0)
 		sync_abandon(&sync->held, r);
 }

@@ -387,6 +387,7 @@ END
   cmp data out
   kill -TERM "${job_pid[server]}"
   finish server
+  eventually umount 2 # ssh does not wait for its ProxyCommand
 }
 
 # breaks COMMAND [OPTION...]: ssh's own status, not its command's.

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A hostile receiver: its node, page and ring, against a sender that does all it can do. */
-#include "hostile.h"
-
-#include "fuzz.h"
-
-#define STEPS_MAX 200
+#include "attack.h"
 
 static struct scene scene;
 static struct waiter waiter;
@@ -23,68 +19,6 @@ static void on_sent(struct sending *s, int error)
 	(void)s;
 	(void)error;
 	sending_busy = false;
-}
-
-static void set_node(struct input *input)
-{
-	char value[80];
-
-	switch (take_byte(input) % 4) {
-	case 0:
-		attacker_node(&scene.x, VICTIM);
-		return;
-	case 1:
-		fake_node_set(ATTACKER, "default", VICTIM, NULL);
-		return;
-	case 2:
-		snprintf(value, sizeof(value), SIVC_NODE_FORMAT, take_near(input, scene.x.page_ref),
-			scene.x.nonce);
-		break;
-	default:
-		for (size_t i = 0; i < sizeof(value) - 1; i++)
-			value[i] = (char)take_byte(input);
-		value[sizeof(value) - 1] = '\0';
-	}
-	fake_node_set(ATTACKER, "default", VICTIM, value);
-}
-
-static void attack(struct input *input)
-{
-	struct attacker *x = &scene.x;
-	uint32_t *word;
-
-	switch (take_byte(input) % 8) {
-	case 0: /* any word of the page, or of its first references */
-		word = (uint32_t *)(void *)x->page + take_byte(input) % 48;
-		*word = take_near(input, *word);
-		break;
-	case 1:
-		attacker_turn(x);
-		break;
-	case 2:
-		x->page->seq = take_near(input, x->page->seq);
-		break;
-	case 3:
-		x->page->cons = take_near(input, x->ctl->prod);
-		hv_port_notify(x->port);
-		break;
-	case 4:
-		x->ctl->prod = take_near(input, x->page->cons);
-		break;
-	case 5:
-		set_node(input);
-		break;
-	case 6:
-		if (take_byte(input) % 2)
-			x->ring_nonce++;
-		x->ctl->prod = 0;
-		attacker_permit(x);
-		break;
-	case 7:
-		x->ctl->receiver_alive = take_byte(input) % 2;
-		hv_port_notify(x->port);
-		break;
-	}
 }
 
 static void use(struct input *input)
@@ -148,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	changes = (struct input){data + size / 2, size - size / 2};
 	for (int i = 0; i < STEPS_MAX && input.size > 0; i++) {
 		if (take_byte(&input) % 2)
-			attack(&input);
+			attack_as_receiver(&scene.x, &input);
 		else
 			use(&input);
 	}

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A hostile sender: everything that it can write, against a receiver that does all it can do. */
-#include "hostile.h"
-
-#include "fuzz.h"
-
-#define STEPS_MAX 200
+#include "attack.h"
 
 static struct scene scene;
 static struct waiter waiters[2];
@@ -15,63 +11,11 @@ static void on_ready(struct waiter *waiter)
 	(void)waiter;
 }
 
-static void unlink_attacker(struct attacker *x)
+static void put(struct attacker *x, struct input *input)
 {
-	if (x->page)
-		hv_unmap(x->hv, x->page, 1);
-	if (x->ctl)
-		hv_unmap(x->hv, x->ctl, 1);
-	if (x->data)
-		hv_unmap(x->hv, x->data, x->size / SIVC_PAGE_SIZE);
-	hv_port_free(x->port);
-	x->page = NULL;
-	x->ctl = NULL;
-	x->data = NULL;
-	x->port = NULL;
-}
+	uint32_t length = 1 + take_byte(input) * 4u;
 
-/* It reads the page as it is; what changes is only for the victim. */
-static void link_attacker(struct attacker *x)
-{
-	struct input kept = changes;
-
-	changes.size = 0;
-	unlink_attacker(x);
-	linked = attacker_link(x, VICTIM);
-	changes = kept;
-}
-
-static void attack(struct input *input)
-{
-	struct attacker *x = &scene.x;
-	struct sivc_frame *frame;
-	uint32_t length;
-
-	switch (take_byte(input) % 6) {
-	case 0:
-		x->ctl->prod = take_near(input, x->ctl->prod);
-		break;
-	case 1:
-		frame = (void *)(x->data + take_near(input, x->page->cons) % x->size / 8 * 8);
-		frame->length = take_near(input, frame->length);
-		frame->flags = take_byte(input) % 8;
-		break;
-	case 2:
-		length = 1 + take_byte(input) * 4u;
-		attacker_put(x, length, take_byte(input) % 4, NULL, length);
-		attacker_publish(x);
-		break;
-	case 3:
-		hv_port_notify(x->port);
-		break;
-	case 4:
-		x->ctl->space_event = take_near(input, x->page->cons);
-		x->ctl->sender_alive = take_byte(input) % 2;
-		break;
-	case 5:
-		x->prod = take_near(input, x->page->cons) / 8 * 8;
-		break;
-	}
+	attacker_put(x, length, take_byte(input) % 4, NULL, length);
 }
 
 static void use(struct input *input)
@@ -110,7 +54,7 @@ static void use(struct input *input)
 		break;
 	case 6:
 		sivc_permit(victim->ep, ATTACKER);
-		link_attacker(&scene.x);
+		linked = link_attacker(&scene.x);
 		break;
 	case 7:
 		for (int i = 0; i < 2; i++)
@@ -147,11 +91,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	house_open_ring(&scene.victim, VICTIM, NULL, 4096);
 	attacker_open(&scene.x);
 	sivc_permit(scene.victim.ep, ATTACKER);
-	link_attacker(&scene.x);
+	linked = link_attacker(&scene.x);
 	changes = (struct input){data + size / 2, size - size / 2};
 	for (int i = 0; i < STEPS_MAX && input.size > 0; i++) {
 		if (linked && take_byte(&input) % 2)
-			attack(&input);
+			attack_as_sender(&scene.x, &input, put);
 		else
 			use(&input);
 		check();

@@ -40,11 +40,23 @@ part=(-ffunction-sections -no-pie '-Wl,--gc-sections,-z,lazy'
   '-Wl,--unresolved-symbols=ignore-all')
 hook=(-include "$repo/tests/lib/shared_hook.h")
 
+# All of libsivc but its backends.
+build_core() {
+  [[ ! -d $dir/core ]] || return 0
+  mkdir "$dir/core"
+  (cd "$dir/core" && "${compiler[@]}" "${flags[@]}" "${hook[@]}" -c "$core"/*.c "$repo"/src/hv/{hv,fork}.c "$repo/src/common/number.c")
+}
+
 build() { # target
-  local out=(-o "$dir/$1")
+  local out=(-o "$dir/$1") seen=()
   case $1 in
-    sender | receiver)
-      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$core"/*.c "$repo"/src/hv/{hv,fork}.c "$repo/src/common/number.c" "${out[@]}"
+    stream_sender) seen=('-Wl,--wrap=ring_rx_frame,--wrap=inbound_taken') ;;
+    stream_receiver) seen=('-Wl,--wrap=ring_tx_put') ;;
+  esac
+  case $1 in
+    sender | receiver | stream_sender | stream_receiver)
+      build_core
+      "${compiler[@]}" "${flags[@]}" "${hook[@]}" "$fuzz/fuzz_$1.c" "$dir"/core/*.o "${seen[@]}" "${out[@]}"
       ;;
     acl) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_acl.c" "$core/acl.c" "$repo/src/hv/hv.c" "$repo/src/common/number.c" "${out[@]}" ;;
     node) "${compiler[@]}" "${flags[@]}" "${part[@]}" "$fuzz/fuzz_node.c" "${out[@]}" ;;
@@ -137,7 +149,7 @@ check() { # sentence, command...
 }
 
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(sender receiver acl node frames ioctl options)
+[[ ${#targets[@]} -gt 0 ]] || targets=(sender receiver stream_sender stream_receiver acl node frames ioctl options)
 for target in "${targets[@]}"; do
   build "$target"
 done

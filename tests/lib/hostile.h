@@ -45,6 +45,7 @@
 #define MAX_MSG    32768u
 #define RING_PAGES (RING / SIVC_PAGE_SIZE)
 #define WHOLE      (SIVC_FRAME_FIRST | SIVC_FRAME_LAST)
+#define STREAMS    "backup" /* the endpoint of streams */
 
 #define TIME_LIMIT 20 /* seconds a test */
 
@@ -59,12 +60,14 @@
 struct house {
 	struct sivc *sivc;
 	struct sivc_endpoint *ep;
-	unsigned int warnings; /* lines of LOG_WARNING and worse */
+	struct sivc_endpoint *streams; /* NULL until it was opened */
+	unsigned int warnings;         /* lines of LOG_WARNING and worse */
 	unsigned int left_out; /* lines, as the last one of report.c that counts them says */
 };
 
 /* The attacker's end of a channel, either as the sender or as the receiver. */
 struct attacker {
+	const char *endpoint; /* which one it attacks, as the store calls it */
 	struct hv *hv;
 	struct hv_events *events;
 	struct hv_port *port;
@@ -110,6 +113,12 @@ static inline void house_open_ring(struct house *house, int domid, const char *n
 static inline void house_open(struct house *house, int domid, const char *name)
 {
 	house_open_ring(house, domid, name, RING);
+}
+
+static inline void house_open_streams(struct house *house)
+{
+	if (sivc_stream_open(house->sivc, STREAMS, NULL, &house->streams) < 0)
+		abort();
 }
 
 static inline void house_close(struct house *house)
@@ -181,7 +190,7 @@ static inline void attacker_open(struct attacker *x)
 {
 	struct hv_config config = {.backend = "local", .domid = ATTACKER};
 
-	*x = (struct attacker){0};
+	*x = (struct attacker){.endpoint = "default"};
 	if (hv_open(&config, &x->hv) < 0 || hv_events_new(x->hv, &x->events) < 0)
 		abort();
 }
@@ -200,7 +209,7 @@ static inline bool attacker_link(struct attacker *x, uint16_t owner)
 	char value[SIVC_NODE_MAX];
 	void *memory;
 
-	if (hv_node_read(x->hv, owner, "default", value, sizeof(value)) < 0 ||
+	if (hv_node_read(x->hv, owner, x->endpoint, value, sizeof(value)) < 0 ||
 		sscanf(value, "1 %" SCNu32 " %" SCNx64, &x->page_ref, &x->nonce) != 2 ||
 		hv_map(x->hv, owner, 1, &x->page_ref, false, NULL, &memory) < 0)
 		return false;
@@ -294,7 +303,7 @@ static inline void attacker_node(struct attacker *x, uint16_t reader)
 	char value[SIVC_NODE_MAX];
 
 	snprintf(value, sizeof(value), SIVC_NODE_FORMAT, x->page_ref, x->nonce);
-	fake_node_set(ATTACKER, "default", reader, value);
+	fake_node_set(ATTACKER, x->endpoint, reader, value);
 }
 
 /* All of it at once: a receiver that permits `reader`, and is all right so far. */
@@ -370,6 +379,19 @@ static inline void scene_open_ring(struct scene *s, uint32_t ring)
 static inline void scene_open(struct scene *s)
 {
 	scene_open_ring(s, RING);
+}
+
+/* And the same with streams, which the attacker goes for. */
+static inline void scene_open_streams(struct scene *s)
+{
+	scene_open(s);
+	house_open_streams(&s->victim);
+	house_open_streams(&s->friend);
+	s->x.endpoint = SIVC_STREAM_PREFIX STREAMS;
+	if (sivc_permit(s->victim.streams, FRIEND) < 0 ||
+		sivc_permit(s->victim.streams, ATTACKER) < 0 ||
+		sivc_permit(s->friend.streams, VICTIM) < 0)
+		abort();
 }
 
 static inline void scene_close(struct scene *s)

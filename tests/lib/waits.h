@@ -44,6 +44,29 @@ static inline int wait_send(
 	return sivc_wait_send(ep, domid, length, waiter_on_room, waiter, &waiter->handle);
 }
 
+static inline int wait_stream(struct sivc_reader *reader, struct waiter *waiter)
+{
+	return sivc_stream_wait(reader, waiter_on_message, waiter, &waiter->handle);
+}
+
+static inline int wait_room(struct sivc_writer *writer, struct waiter *waiter)
+{
+	return sivc_stream_wait_room(writer, waiter_on_room, waiter, &waiter->handle);
+}
+
+static inline void waiter_on_read(void *data, int r)
+{
+	((struct waiter *)data)->r = r;
+	waiter_on_room(data);
+}
+
+/* `writer` may be NULL. */
+static inline int wait_read(
+	struct sivc_endpoint *ep, uint16_t domid, struct sivc_writer *writer, struct waiter *waiter)
+{
+	return sivc_stream_wait_read(ep, domid, writer, waiter_on_read, waiter, &waiter->handle);
+}
+
 static inline void wait_cancel(struct waiter *waiter)
 {
 	sivc_wait_cancel(waiter->handle);

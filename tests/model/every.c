@@ -22,8 +22,8 @@
  * 3. A value that is loaded is compared before anything else is done with it.  An index is accepted
  *    if its distance from ours is at most the ring's size: each of these is tried.  The others
  *    take one path, out; the smallest, the largest and those in the middle are tried.  A length is
- *    accepted if it is 1..left: each is tried, and of the others those where a sum could overflow.
- *    Of flags all valid ones and each single bad bit.  An event index decides nothing but whether
+ *    accepted if it is 1..left, in streams also 0: each is tried, and of the others those where a
+ *    sum could overflow.  Of flags all that streams have and each single bad bit.  An event index decides nothing but whether
  *    to signal: both.  Of the words of a page: all that a comparison in page.c tells apart.
  *
  * 4. The size is a power of two from 4096 to 2 MiB, and appears as a mask and in comparisons.
@@ -39,6 +39,7 @@
 
 #include "ring.c"
 #undef RING_FLAGS
+#undef MARKS
 #include "page.c"
 
 #define SIZE_MAX_RING 4096u
@@ -148,8 +149,8 @@ static uint32_t any_flags(void)
 
 	if (memory.size > SIZE_IN_FULL)
 		return 3;
-	n = choose(4 + 30);
-	return n < 4 ? n : 1u << (n - 2);
+	n = choose(8 + 29);
+	return n < 8 ? n : 1u << (n - 5);
 }
 
 static uint32_t any_of(const uint32_t *values, unsigned int count)
@@ -282,16 +283,27 @@ static void rx_require(const struct ring_rx *rx)
 	REQUIRE(rx->prod - rx->cons <= rx->size);
 }
 
+/* A mark has no bytes, and is a LAST or a CUT one; only a mark is a CUT one. */
+static void flags_require(const struct ring_rx *rx, const struct ring_frame *frame)
+{
+	bool mark = frame->length == 0, cut = frame->flags & SIVC_FRAME_CUT;
+
+	REQUIRE((frame->flags & ~7u) == 0);
+	REQUIRE(rx->streams || (!mark && !cut));
+	REQUIRE(mark || !cut);
+	REQUIRE(!mark || cut || frame->flags & SIVC_FRAME_LAST);
+}
+
 static void frame_require(const struct ring_rx *rx, uint32_t at, const struct ring_frame *frame)
 {
 	uint32_t left = rx->prod - at;
 	size_t bytes = 0;
 
-	REQUIRE(frame->length >= 1 && frame->length + sizeof(struct sivc_frame) <= left);
-	REQUIRE((frame->flags & ~3u) == 0);
+	REQUIRE(frame->length + sizeof(struct sivc_frame) <= left);
+	flags_require(rx, frame);
 	REQUIRE(frame->next - at <= left && frame->next - at > frame->length);
 	REQUIRE(frame->next % SIVC_FRAME_ALIGN == 0);
-	REQUIRE(frame->iovcnt == 1 || frame->iovcnt == 2);
+	REQUIRE(frame->iovcnt >= (frame->length > 0) && frame->iovcnt <= 2);
 	for (int i = 0; i < frame->iovcnt; i++) {
 		const uint8_t *base = frame->iov[i].iov_base;
 
@@ -317,7 +329,7 @@ static void rx_walk(struct ring_rx *rx)
 		if (r < 0)
 			break;
 		frame_require(rx, at, &frame);
-		REQUIRE(++frames <= rx->size / 16);
+		REQUIRE(++frames <= rx->size / sizeof(struct sivc_frame));
 		at = frame.next;
 		if (memory.size > WALK_MAX)
 			break; /* the rest is what starts in another state */
@@ -335,6 +347,7 @@ static void rx_copy(const struct ring_rx *rx)
 	ring_rx_copy(rx, memory.message, &copy);
 	REQUIRE(copied == rx->prod - rx->cons);
 	REQUIRE(copy.data == memory.message && copy.size == rx->size);
+	REQUIRE(copy.streams == rx->streams);
 	REQUIRE(copy.cons == rx->cons && copy.prod == rx->prod);
 }
 
@@ -353,12 +366,15 @@ static void rx_every(uint32_t cons, uint32_t seen)
 	expect.ours = cons;
 	expect.distance = memory.size;
 
-	FOR_EVERY_PATH
-	{
-		rx = start;
-		rx_walk(&rx);
+	for (int streams = 0; streams < 2; streams++) {
+		start.streams = streams;
+		FOR_EVERY_PATH
+		{
+			rx = start;
+			rx_walk(&rx);
+		}
+		rx_copy(&start);
 	}
-	rx_copy(&start);
 	if (memory.size > SIZE_IN_FULL)
 		return;
 	FOR_EVERY_PATH
@@ -440,7 +456,7 @@ static void tx_every(uint32_t prod, uint32_t used)
 				(r == 0 && sleep == (tx.size - (tx.prod - tx.cons) < need)));
 			tx_require(&tx);
 		}
-	for (uint32_t length = 1; ring_span(length) <= memory.size - used; length++) {
+	for (uint32_t length = 0; ring_span(length) <= memory.size - used; length++) {
 		tx = start;
 		ring_tx_put(&tx, 3, memory.message, length);
 		tx_require(&tx);

@@ -7,6 +7,7 @@
  * is copied, and always another one when it is asked whether it has changed: the worst that a
  * hostile owner can do with perfect timing.  The sender's process must go on with its other work.
  * Or its owner has lost the processor in the middle of a change, for as many looks as a test says.
+ * Or what it says of a stream's reader is always something else when it is asked again.
  *
  * What is counted is loads of shared memory, which do not depend on the machine.
  */
@@ -28,6 +29,8 @@ static struct {
 	bool changing; /* instead: the next look finds it as it was, then it is being changed */
 	unsigned long change; /* for so many looks; then it is done */
 	unsigned long looks;
+	uint32_t broken; /* every other look at `broken` finds this; 0: it rests */
+	bool was_broken;
 
 	unsigned long loads;
 } restless;
@@ -69,6 +72,12 @@ uint64_t hook_load(const void *p, size_t size)
 	memcpy(&value, p, size);
 	if (!restless.page)
 		return value;
+	if (restless.broken && is_of_page(p, &restless.page->broken)) {
+		restless.was_broken = !restless.was_broken;
+		return restless.was_broken ? 0 : restless.broken;
+	}
+	if (restless.broken)
+		return value;
 	if (is_of_page(p, &restless.page->final_nonce))
 		restless.copied = true;
 	if (!is_of_page(p, &restless.page->seq))
@@ -91,18 +100,46 @@ void hook_barrier(const char *name)
 	(void)name;
 }
 
+static bool waiting; /* somebody who is to be let go */
+
 static void on_done(struct sending *sending, int error)
 {
 	(void)sending;
 	(void)error;
+	waiting = false;
 }
+
+static void on_room(struct waiter *waiter)
+{
+	(void)waiter;
+	waiting = false;
+}
+
+/* Who comes when others were let go. */
+
+static int send_one(struct scene *s)
+{
+	return send_bytes(&s->victim, ATTACKER, "message", 8);
+}
+
+static int begin_one(struct scene *s)
+{
+	struct sivc_writer *writer;
+	int r = sivc_stream_begin(s->victim.streams, ATTACKER, &writer);
+
+	if (r == 0)
+		sivc_stream_end(writer, true);
+	return r;
+}
+
+static int (*attempt)(struct scene *s) = send_one;
 
 /* A full ring, and a page that does not rest from now on. */
 static bool scene_restless(struct scene *s)
 {
 	scene_open(s);
 	attacker_serve(&s->x, VICTIM);
-	while (send_bytes(&s->victim, ATTACKER, "message", 8) == 0)
+	while (send_one(s) == 0)
 		;
 	restless.seq = s->x.seq;
 	restless.page = s->x.page;
@@ -124,7 +161,7 @@ static bool left_alone(struct scene *s)
 	for (int i = 0; i < 100; i++) {
 		hv_port_notify(s->x.port);
 		sivc_dispatch(s->victim.sivc);
-		CHECK_IS(send_bytes(&s->victim, ATTACKER, "message", 8), -EPROTO);
+		CHECK_IS(attempt(s), -EPROTO);
 		CHECK(loads() <= LOADS_LEFT);
 		CHECK(others_go_on(s));
 		loads();
@@ -137,7 +174,7 @@ static bool left_alone(struct scene *s)
 static void makes_sense(struct attacker *x)
 {
 	restless.page = NULL;
-	x->seq = restless.seq;
+	x->seq = x->page->seq > restless.seq ? x->page->seq : restless.seq;
 	x->ring_nonce++;
 	x->ctl->prod = 0;
 	x->page->cons = 0;
@@ -149,25 +186,25 @@ static bool left_for_a_second(struct scene *s)
 {
 	CHECK(left_alone(s));
 	makes_sense(&s->x);
-	CHECK_IS(send_bytes(&s->victim, ATTACKER, "message", 8), -EPROTO);
+	CHECK_IS(attempt(s), -EPROTO);
 	house_live(&s->victim, 1100);
-	CHECK_IS(send_bytes(&s->victim, ATTACKER, "message", 8), 0);
+	CHECK_IS(attempt(s), 0);
 	scene_close(s);
 	return true;
 }
 
 /* Whoever stands in line is let go after a few turns, each of which ends. */
-static bool is_let_go(struct scene *s, const struct sending *sending)
+static bool is_let_go(struct scene *s)
 {
 	int turns = 0;
 
-	for (; sending->handle && turns < TURNS_LEFT; turns++) {
+	for (; waiting && turns < TURNS_LEFT; turns++) {
 		loads();
 		sivc_dispatch(s->victim.sivc);
 		CHECK(loads() <= LOADS_MAX);
 	}
 	printf("# after %d turns\n", turns);
-	CHECK(!sending->handle);
+	CHECK(!waiting);
 	return left_for_a_second(s);
 }
 
@@ -179,10 +216,11 @@ static bool while_one_waits(void)
 
 	CHECK(scene_restless(&s));
 	restless.page = NULL;
+	waiting = true;
 	CHECK_IS(send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
 	restless.page = s.x.page;
 	hv_port_notify(s.x.port);
-	return is_let_go(&s, &sending);
+	return is_let_go(&s);
 }
 
 static bool while_one_comes(void)
@@ -193,9 +231,50 @@ static bool while_one_comes(void)
 
 	CHECK(scene_restless(&s));
 	loads();
+	waiting = true;
 	CHECK_IS(send_start(s.victim.ep, ATTACKER, &sending), -EINPROGRESS);
 	CHECK(loads() <= LOADS_MAX);
-	return is_let_go(&s, &sending);
+	return is_let_go(&s);
+}
+
+/* A stream that has begun, and another whose writer waits for its turn. */
+static bool scene_wait_for_turn(struct scene *s)
+{
+	static struct waiter waiter = {.fn = on_room};
+	struct sivc_writer *first, *second;
+
+	attempt = begin_one;
+	scene_open_streams(s);
+	attacker_serve(&s->x, VICTIM);
+	CHECK_IS(sivc_stream_begin(s->victim.streams, ATTACKER, &first), 0);
+	CHECK_IS(sivc_stream_begin(s->victim.streams, ATTACKER, &second), 0);
+	CHECK_IS(sivc_stream_write(first, "stream", 6), 6);
+	waiting = true;
+	CHECK_IS(wait_room(second, &waiter), 0);
+	house_run(&s->victim);
+	CHECK(waiting);
+	hv_port_notify(s->x.port);
+	return true;
+}
+
+static bool while_a_stream_waits(void)
+{
+	struct scene s;
+
+	CHECK(scene_wait_for_turn(&s));
+	restless.seq = s.x.seq;
+	restless.page = s.x.page;
+	return is_let_go(&s);
+}
+
+static bool reader_that_has_left_and_not(void)
+{
+	struct scene s;
+
+	CHECK(scene_wait_for_turn(&s));
+	restless.broken = 1; /* it began at 0 */
+	restless.page = s.x.page;
+	return is_let_go(&s);
 }
 
 /* Its owner begins a change when a message is out that cannot wait, and loses its processor. */
@@ -246,6 +325,9 @@ int main(void)
 	      "alone for a second",
 		while_one_waits);
 	holds("nor who comes to send", while_one_comes);
+	holds("nor a stream that waits for its turn", while_a_stream_waits);
+	holds("nor does a reader that has left when one looks, and not when one looks again",
+		reader_that_has_left_and_not);
 	holds("who cannot wait is told what became of a message although the page changed then",
 		doubt_that_ends);
 	holds("but waits for no change that does not end", doubt_without_an_end);

@@ -54,14 +54,16 @@ build_every() { # directory with the sources, program
 }
 
 build_objects() {
-  local files=("$core"/*.c)
+  local files=("$core"/*.c) file
   mkdir "$dir/objects"
   compile_core "$core" "$dir/objects" "${files[@]##*/}"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/hv.c" -o "$dir/objects/hv.o"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/common/number.c" -o "$dir/objects/number.o"
   gcc "${flags[@]}" "${include[@]}" -c "$repo/src/hv/fork.c" -o "$dir/objects/fork.o"
   gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$lib/fake_hv.c" -o "$dir/objects/fake.o"
-  gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/interleave.c" -o "$dir/objects/interleave.o"
+  for file in interleave interleave_messages interleave_streams; do
+    gcc "${flags[@]}" -I "$core" "${include[@]}" -c "$model/$file.c" -o "$dir/objects/$file.o"
+  done
   gcc "$dir"/objects/*.o -o "$dir/interleave"
 }
 
@@ -199,6 +201,12 @@ check 'found: the sender'\''s index is not compared' broken_every \
   ring_rx_look '@prod - @rx->cons > @rx->size' 'false'
 check 'found: what is kept of a ring goes beyond its end' broken_every \
   ring_rx_copy '@rx->size - @at < @left ? @rx->size - @at : @left' '@left'
+check 'found: a mark of a stream may be anything' broken_every flags_valid \
+  'length > 0 ? !(@flags & SIVC_FRAME_CUT) : (@flags & MARKS) != 0' 'true'
+check 'found: a mark has bytes' broken_every \
+  ring_rx_frame '(@length > 0) + (@first < @length)' '1 + (@first < @length)'
+check 'found: what is kept of a ring of streams is of messages' broken_every \
+  ring_rx_copy '.streams = @rx->streams,' ''
 check 'found: a sender follows a page for ever' broken_restless \
   outbound_fruitless '++@out->fruitless > FRUITLESS_MAX' 'false'
 check 'found: and does not even count how often' broken_restless \
@@ -234,6 +242,62 @@ check 'found: a message is published before it is copied' broken_interleave "$sm
 check 'found: the last look at a ring comes before the page says so' broken_interleave "$refused" \
   page_revoke_begin 'change_begin(@owner);' '(void)@owner;' \
   page_revoke_end 'shared_store(&@page->verdict' 'change_begin(owner); shared_store(&@page->verdict'
+
+short='three short streams'
+end='the end of a stream waits for room'
+left='the reader of a stream leaves'
+idle='the reader of an idle writer leaves'
+unread='the reader leaves a writer that waits until all was read'
+read='a writer waits until all was read'
+renewed='a writer that waits until all was read is refused and permitted'
+again='the writer is refused and permitted, with reading'
+gone="the writer's process is killed, and no other comes"
+check 'found: a the last frame is no end' broken_interleave "$short" \
+  take_from_front '@incoming->state = INCOMING_ENDED;' ';'
+check 'found: the mark of an end is not taken' broken_interleave "$short" \
+  take_end 'inbound_taken(@in, @rx, &@frame);' ''
+check 'found: a cut is an end' broken_interleave 'a stream is cut, the next one is whole' \
+  frame_of_reader '@frame->flags & SIVC_FRAME_CUT ||' ''
+check 'found: a stream goes on in the next one' broken_interleave "the writer's process is killed" \
+  begins_next '@frame->flags & SIVC_FRAME_FIRST && !@in->incoming.at_first' 'false'
+check 'found: a stream goes on in another ring' broken_interleave "$again" \
+  outgoing_check '@out->channel.nonce != @writer->ring_nonce' 'false'
+check 'found: an index of the next ring is a breach' broken_interleave "$again" \
+  outbound_space '@r < 0 && page_unchanged(@out->page, @out->view)' '@r < 0'
+check 'found: nobody waits to send an end' broken_interleave "$end" count_waiting '|| outgoing_ends(@out)' ''
+check 'found: an end does not ask for room' broken_interleave "$end" least_need '@need = outgoing_need(@out);' ''
+check 'found: an end that is due was read' broken_interleave "$end" \
+  all_read '@w->target = @out->tx.prod + ring_span(0);' ';'
+check 'found: the next in line is not told that it is its turn' broken_interleave \
+  'a second writer waits for its turn' sivc_stream_end \
+  'loop_defer(&@out->ep->sivc->loop, &@out->line.run, on_run);' ''
+check 'found: a writer does not look whether its reader has left' broken_interleave "$left" \
+  is_broken 'page_stream_is_broken(@writer->out->page, @writer->begin)' 'false'
+check 'found: a reader that leaves does not say so' broken_interleave "$idle" \
+  incoming_leave 'page_stream_broken(&@in->owner, @incoming->begin | 1);' ''
+check 'found: or says it of another stream' broken_interleave "$idle" incoming_leave '@incoming->begin | 1' '1'
+check 'found: or does not signal' broken_interleave "$idle" incoming_leave 'hv_port_notify(@in->channel.port);' ''
+check 'found: a stream without a reader keeps the others from their turn' broken_interleave "$idle" \
+  outgoing_end 'end_broken(@out);' ''
+check 'found: what is said of a stream holds for the next ring' broken_interleave \
+  'the reader of a stream leaves, its writer is refused and permitted' \
+  page_permit 'shared_store(&@page->broken, 0);' ''
+check 'found: all was read before it was' broken_interleave "$read" \
+  all_read '(int32_t)(@out->tx.cons - @w->target) < 0' 'false'
+check 'found: who waits until all was read is not woken' broken_interleave "$read" \
+  need_of '@out->tx.size - (@out->tx.prod - @w->target)' '0'
+check 'found: what was thrown away was read' broken_interleave "$unread" \
+  all_read 'return follow(@out, @w->writer);' 'return 0;'
+check 'found: what was lost with a ring was read' broken_interleave "$renewed" \
+  unlink_ring '@out->untold = -EPIPE;' ''
+check 'found: what was lost because the reader left was read' broken_interleave \
+  'the reader leaves, and the end of the stream waits for room' dead '@writer->out->untold = @error;' ''
+check 'found: what a process has published before it ended is not looked for' broken_interleave \
+  "the writer's process ends after its stream" front 'if (@lost) @r = inbound_front(@in, @rx, @frame);' ''
+check 'found: the end of a process is not noticed' broken_interleave "$gone" \
+  on_sender_node '@in->incoming.sender_gone = true;' ''
+check 'found: nor on Xen' broken_interleave "${gone/killed/killed on Xen}" \
+  is_lost '!channel_peer_alive(&@in->channel)' 'false'
 
 while read -r broken; do
   crash=()

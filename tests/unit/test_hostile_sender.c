@@ -557,7 +557,7 @@ static bool two_that_never_end(void)
 {
 	struct waiter own[] = {{.fn = ignore}, {.fn = ignore}};
 	struct scribbler scribbler = {.scribble = begin_both_for_ever};
-	struct attacker other = {0};
+	struct attacker other = {.endpoint = "default"};
 	uint64_t start, longest = 0;
 	struct scene s;
 

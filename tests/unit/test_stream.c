@@ -259,6 +259,11 @@ static void on_ready(void *data)
 	++*(int *)data;
 }
 
+static void on_read(void *data, int r)
+{
+	*(int *)data += r == 0;
+}
+
 static void test_turns(void)
 {
 	struct world w;
@@ -289,7 +294,7 @@ static void test_turns(void)
 		step(&w);
 	is(calls, 1, "then it is the second one's turn");
 	is(sivc_stream_write(second, "two", 3), 3, "which goes");
-	sivc_stream_wait_read(w.eb, 1, on_ready, &read, &waiter);
+	sivc_stream_wait_read(w.eb, 1, NULL, on_read, &read, &waiter);
 	for (int i = 0; i < 10; i++)
 		step(&w);
 	is(read, 0, "while nobody has read it, it was not read");
@@ -334,7 +339,7 @@ static void test_idle(void)
 	for (int i = 0; i < STEPS && calls == 0; i++)
 		step(&w);
 	is(calls, 1, "until it ends");
-	sivc_stream_wait_read(w.eb, 1, on_ready, &calls, &waiter);
+	sivc_stream_wait_read(w.eb, 1, NULL, on_read, &calls, &waiter);
 	for (int i = 0; i < STEPS / 10; i++)
 		step(&w);
 	is(sivc_stream_writable(second), 0, "nor is it one to wait until all was read");
