@@ -18,7 +18,7 @@ new_machine() {
   rm -rf "$root"/etc/systemd/system/* "$root/etc/fstab" "$root"/var/log/journal
   printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n' \
     > "$root/etc/systemd/system/sivc-test.target"
-  mkdir "$root/etc/systemd/system/sivc-test.target.wants" "$root"/sivc{1..4}
+  mkdir "$root/etc/systemd/system/sivc-test.target.wants" "$root"/sivc{,1,2,3,4}
 }
 
 # enable UNIT: with the machine.
@@ -152,6 +152,12 @@ local /sivc3 sivc user=sivc,dir=/run/sivc,domid=3,acl=/etc/sivc/2.acl,x-systemd.
   eventually active sivcfs@sivc2.service inactive
   inside systemctl start sivcfs@sivc2.service
 
+  # A mount at boot as README.md has it, but for the source.  It is there again after the reboot.
+  sed -n '/^To mount at boot/,/^The process/ { /^[a-z]/p }' "$repo/README.md" | sed 's|xen /sivc sivc |local /sivc sivc dir=/run/sivc,domid=5,|' > at-boot
+  same "$(wc -l < at-boot)" 4
+  inside sh -e < at-boot
+  same "$(inside cat /sivc/acl)" "allow web"
+
   # A kill.
   local before
   before=$(says sivcfs@sivc2.service MainPID)
@@ -190,6 +196,7 @@ local /sivc3 sivc user=sivc,dir=/run/sivc,domid=3,acl=/etc/sivc/2.acl,x-systemd.
   mounted_inside /sivc1
   mounted_inside /sivc2
   arrives 2 1
+  same "$(inside cat /sivc/acl)" "allow web"
   inside sh -c 'mkdir /sivc2/streams/who && echo "allow 1" > /sivc2/streams/who/acl'
   same "$(echo that | inside sivc-call /sivc2/streams/who 1)" "2 asks for that"
   switch_off poweroff
