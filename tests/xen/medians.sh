@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# medians.sh FILE: transfer.tsv, in which each work is there once a round, to a line for each work:
-# transport, mode, bytes, and the median of its microseconds a message (of a round trip: of the
-# rounds' medians), in the order in which they came first.
+# medians.sh FILE: transfer.tsv or streams.tsv, in which each work is there once a round, to a line for
+# each work: transport, mode, bytes, and the median of its fifth column (microseconds a message; of a
+# round trip: of the rounds' medians), in the order in which they came first.
 set -eu
 
 quantile=$(cat "$(dirname "$0")/../bench/quantile.awk")

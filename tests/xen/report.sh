@@ -3,8 +3,8 @@
 #
 # report.sh DIRECTORY: the measurements of a run, as tables of ratios and as plots.
 #
-# Reads flood.tsv and transfer.tsv there, prints the tables in Markdown, and writes flood.svg and
-# transfer.svg if gnuplot is here (run.sh -o installs it).
+# Reads flood.tsv, transfer.tsv and streams.tsv there, prints the tables in Markdown, and writes
+# flood.svg and transfer.svg if gnuplot is here (run.sh -o installs it).
 set -euo pipefail
 
 xen=$(dirname "$(realpath "$0")")
@@ -54,9 +54,29 @@ transfer_table() {
     }'
 }
 
-for name in flood transfer; do
+streams_table() {
+  "$xen/medians.sh" streams.tsv | awk -F '\t' '
+    !($1 in known) { known[$1]; order[++n] = $1 }
+    { value[$1, $2] = $4 }
+    BEGIN {
+      name["tcp"] = "TCP over netfront"; name["stream"] = "sivcfs, a stream"
+      name["stream-2M"] = "sivcfs, a stream, ring=2M"
+      print "| dd bs=128k, carried by | a write | context switches a MiB | event-channel interrupts a MiB |"
+      print "|---|--:|--:|--:|"
+    }
+    END {
+      for (i = 1; i <= n; i++) {
+        t = order[i]
+        printf "| %s | %.1f us (%.1f) | %.0f | %.0f |\n", name[t], value[t, "us"], value["tcp", "us"] / value[t, "us"], \
+          value[t, "switches"], value[t, "interrupts"]
+      }
+      print "\nSwitches and interrupts are those of both guests together."
+    }'
+}
+
+for name in flood transfer streams; do
   [[ -s $name.tsv ]] || continue
   "${name}_table"
   echo
-  if command -v gnuplot >/dev/null; then gnuplot -c "$xen/$name.gp" "$xen"; fi
+  if [[ -e $xen/$name.gp ]] && command -v gnuplot >/dev/null; then gnuplot -c "$xen/$name.gp" "$xen"; fi
 done

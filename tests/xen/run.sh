@@ -12,6 +12,7 @@
 #   hostile   programs that ignore the page's "no"
 #   flood     what a refused guest costs the receiver, beside TCP and UDP
 #   transfer  1 KB messages and bulk, beside libvchan and TCP
+#   streams   between the same; what cuts them; what they cost; dd into one, beside TCP
 #   limits    more senders than there are grants
 #   restart   domains that are rebooted, or saved and restored
 #   names     sivc-registry: names across guests, rules that follow them
@@ -37,7 +38,7 @@ repo=${xen%/tests/xen}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-all_parts=(fs seam messages hostile flood transfer limits restart names freeze endings kernels xenstored)
+all_parts=(fs seam messages hostile flood transfer streams limits restart names freeze endings kernels xenstored)
 guests=2 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
 # What the part beside the lab was told, the one in it is told by the environment.
@@ -58,7 +59,7 @@ while (($#)); do
   esac
   shift
 done
-((${#chosen[@]})) || chosen=(fs messages hostile flood transfer limits restart names endings kernels xenstored)
+((${#chosen[@]})) || chosen=(fs messages hostile flood transfer streams limits restart names endings kernels xenstored)
 parts=()
 for part in "${all_parts[@]}"; do
   [[ " ${chosen[*]} " != *" $part "* ]] || parts+=("$part")

@@ -1,12 +1,11 @@
 #!/usr/bin/env bats
 # The second promise, measured: the same work between two guests over what can carry it
-# (pingpong.c): 1 KB messages one way in a row, round trips, and bulk in 128 and 512 KiB.  What is
-# compared takes turns, in several rounds; medians count.
+# (pingpong.c): 1 KB messages one way in a row, round trips, and bulk in 128 and 512 KiB.
 
 load helpers
+load measure
 
 messages=${TRANSFER_MESSAGES:-20000}
-rounds=${TRANSFER_ROUNDS:-1}
 table=$results/transfer.tsv
 # The factor for what is close: one round differs from the next by half, medians of several do not.
 close=0.67
@@ -41,42 +40,28 @@ take_turns() {
   done
 }
 
-# of TRANSPORT MODE BYTES: microseconds a message.
-of() {
-  "$xen/medians.sh" "$table" | awk -v transport="$1" -v mode="$2" -v bytes="$3" \
-    '$1 == transport && $2 == mode && $3 == bytes { print $4 }'
-}
-
-# faster FACTOR A B MODE BYTES: A takes less than B's time divided by FACTOR.
-faster() {
-  local a b
-  a=$(of "$2" "$4" "$5") b=$(of "$3" "$4" "$5")
-  echo "$2 $a us, $3 $b us"
-  awk -v a="$a" -v b="$b" -v factor="$1" 'BEGIN { exit !(a * factor < b) }'
-}
-
 @test "TCP over netfront carries it" {
   take_turns 9000 10.9.0.1:9000 tcp
 }
 
 @test "libxenvchan carries it, and libsivc, faster than TCP" {
   take_turns "$(id 2)" "$(id 1)" vchan libsivc spinning batched
-  faster 1 libsivc tcp oneway 1024
-  faster 1 libsivc tcp roundtrip 1024
+  beats 1 libsivc tcp oneway 1024
+  beats 1 libsivc tcp roundtrip 1024
 }
 
 @test "plain and framed files carry it" {
   mount_both 1 2
   take_turns "$(id 2)" "$(id 1)" file framed
-  faster 1 framed tcp oneway 1024
-  faster "$close" file tcp roundtrip 1024
+  beats 1 framed tcp oneway 1024
+  beats "$close" file tcp roundtrip 1024
 }
 
 @test "with spin= plain files have an answer sooner" {
   mount_both 1 2 spin=1000
   take_turns "$(id 2)" "$(id 1)" file-spin framed-spin
   # Who spins takes a processor, perhaps from who is to answer: one round on a busy machine says nothing.
-  ((rounds == 1)) || faster "$close" file-spin file roundtrip 1024
+  ((rounds == 1)) || beats "$close" file-spin file roundtrip 1024
 }
 
 # What guest 2 receives is answers, and without spin= it is woken for each.  How long one takes depends on
@@ -96,7 +81,7 @@ faster() {
 framed_through() {
   mount_both 1 2 "ring=$1"
   take_turns "$(id 2)" "$(id 1)" "framed-$1"
-  faster 1 "framed-$1" tcp oneway 1024
+  beats 1 "framed-$1" tcp oneway 1024
 }
 
 @test "framed files carry it through a ring of 256 KiB" {
