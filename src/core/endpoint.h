@@ -24,7 +24,8 @@ struct sivc_waiter {
 	size_t length;              /* and how long a message; 0: */
 	struct sivc_writer *writer; /* the next bytes of this stream */
 	uint32_t target;            /* `read`: until R has read up to here, */
-	uint64_t ring_nonce;        /* of this ring */
+	uint64_t ring_nonce;        /* of this ring; */
+	bool ends_due;              /* and beyond, as ends are to be sent yet */
 	TAILQ_ENTRY(sivc_waiter) link;
 };
 

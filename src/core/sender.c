@@ -142,12 +142,14 @@ static int all_read(struct outbound *out, struct sivc_waiter *w)
 		return r;
 	if (out->channel.nonce != w->ring_nonce)
 		return -EPIPE;
-	if (!w->writer && outgoing_ends(out))
-		w->target = out->tx.prod + ring_span(0); /* with the end that is due */
+	if (w->ends_due) {
+		w->target = out->tx.prod;
+		w->ends_due = outgoing_ends(out);
+	}
 	r = outbound_space(out, out->tx.size, &space);
 	if (r < 0)
 		return r;
-	if ((int32_t)(out->tx.cons - w->target) < 0)
+	if (w->ends_due || (int32_t)(out->tx.cons - w->target) < 0)
 		return OUTBOUND_NO_ROOM;
 	return follow(out, w->writer); /* its reader may have left, and thrown it away */
 }
@@ -580,6 +582,7 @@ int sivc_stream_wait_read(struct sivc_endpoint *ep, uint16_t domid, struct sivc_
 		r = follow(out, writer);
 	if (r < 0)
 		return r;
+	what.ends_due = !writer && outgoing_ends(out);
 	what.target = out->tx.prod;
 	what.ring_nonce = out->channel.nonce;
 	return wait_add(out, &what, waiter);

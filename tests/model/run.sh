@@ -252,8 +252,6 @@ read='a writer waits until all was read'
 renewed='a writer that waits until all was read is refused and permitted'
 again='the writer is refused and permitted, with reading'
 gone="the writer's process is killed, and no other comes"
-check 'found: a the last frame is no end' broken_interleave "$short" \
-  take_from_front '@incoming->state = INCOMING_ENDED;' ';'
 check 'found: the mark of an end is not taken' broken_interleave "$short" \
   take_end 'inbound_taken(@in, @rx, &@frame);' ''
 check 'found: a cut is an end' broken_interleave 'a stream is cut, the next one is whole' \
@@ -267,7 +265,7 @@ check 'found: an index of the next ring is a breach' broken_interleave "$again" 
 check 'found: nobody waits to send an end' broken_interleave "$end" count_waiting '|| outgoing_ends(@out)' ''
 check 'found: an end does not ask for room' broken_interleave "$end" least_need '@need = outgoing_need(@out);' ''
 check 'found: an end that is due was read' broken_interleave "$end" \
-  all_read '@w->target = @out->tx.prod + ring_span(0);' ';'
+  all_read '@w->target = @out->tx.prod;' ''
 check 'found: the next in line is not told that it is its turn' broken_interleave \
   'a second writer waits for its turn' sivc_stream_end \
   'loop_defer(&@out->ep->sivc->loop, &@out->line.run, on_run);' ''
