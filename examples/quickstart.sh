@@ -148,8 +148,8 @@ show 'echo "hello from 2" > 2/peers/1'
 show 'read -r line < 1/inbox; echo "$line"'
 
 say "A binary file, larger than the memory between them, compared"
-show "head -c 500000 /dev/urandom > picture"
-show "cp picture 2/peers/1 & head -c 500000 1/inbox > received; wait"
+show "head -c 1000000 /dev/urandom > picture"
+show "cp picture 2/peers/1 & head -c 1000000 1/inbox > received; wait"
 show "cmp picture received && echo the same"
 
 say "An answer back, for which domain 2 has to permit domain 1"

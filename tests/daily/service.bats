@@ -119,6 +119,29 @@ calls() {
   ends_server
 }
 
+# The directory is the program's alone: of two at a time one would fail.
+@test "no more programs run at a time than --max; the other callers wait" {
+  service --max 1 -- sh -c 'read -r line && mkdir mine && while [ ! -e go ]; do sleep 0.01; done; rmdir mine && echo "$line"'
+  local id
+  for id in 2 3; do
+    echo "$id" > "call-$id"
+    start_input=call-$id start "caller-$id" "$call" "$id/streams/lookup" 1
+  done
+  eventually test -d mine
+  # The other call has come, too, and is not read.
+  eventually other_waits
+  touch go
+  for id in 2 3; do
+    finish "caller-$id"
+    same "$status $output" "0 $id"
+  done
+  ends_server
+}
+
+other_waits() {
+  (($(awk '/^sivc_queued_bytes{/ && $2 > 0' 1/streams/lookup/stats | wc -l) >= 1))
+}
+
 @test "one that is not a call is left alone, and the next is served" {
   service --max 1 -- cat
   echo nonsense > 2/streams/lookup/peers/1

@@ -77,7 +77,7 @@ busy_pair() {
   done < used
 }
 
-@test "an alert is raised when a protocol is broken, when nobody reads, and not otherwise" {
+@test "an alert is raised when a protocol is broken, when nobody reads, when we are refused, and not otherwise" {
   cat > alerts_test.yml << END
 rule_files: [$repo/examples/prometheus/alerts.yml]
 evaluation_interval: 1m
@@ -88,11 +88,17 @@ tests:
       - {series: 'sivc_endpoint_queued_bytes{endpoint="default",instance="web"}', values: '0x10 7x20'}
       - {series: 'sivc_queued_bytes{endpoint="default",peer="7",instance="web"}', values: '0x10 7x20'}
       - {series: 'sivc_waiting_readers{endpoint="default",instance="web"}', values: '0x30'}
+      - {series: 'sivc_refused_sends_total{endpoint="default",peer="7",instance="web"}', values: '3x12 3+5x20'}
       - {series: 'sivc_permitted_peers{endpoint="default",instance="web"}', values: '1x30'}
     alert_rule_test:
       - {eval_time: 9m, alertname: SivcProtocolBroken}
       - {eval_time: 9m, alertname: SivcNobodyReads}
+      - {eval_time: 9m, alertname: SivcRefused}
       - {eval_time: 9m, alertname: SivcGone}
+      - eval_time: 25m
+        alertname: SivcRefused
+        exp_alerts: [{exp_labels: {severity: warning, endpoint: default, peer: 7, instance: web}, exp_annotations: {
+          summary: "web sends to domain 7, which does not permit it"}}]
       - eval_time: 12m
         alertname: SivcProtocolBroken
         exp_alerts: [{exp_labels: {severity: critical, endpoint: default, instance: web}, exp_annotations: {
