@@ -151,8 +151,8 @@ struct sivc_frame {
  * bytes, by the FIRST frame of the next one, or by the end of its ring or of P.
  *
  * P publishes a node for R before it begins a stream: that node goes when P ends, however it ends.
- * If nobody reads on, R writes `broken`, signals, and drops what there is of that stream; P sends no
- * more of it.
+ * If nobody reads on, R writes `broken`, signals, and drops what there is of that stream; P sends
+ * no more of it.
  */
 #define SIVC_STREAM_PREFIX "stream@"
 

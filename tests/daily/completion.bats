@@ -82,11 +82,11 @@ typed() {
     zmodload zsh/zpty
     zpty shell zsh -f -i
     zpty -w shell "PS1= RPS1= PS2=; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D
-      sivcfs() { print -r -- G\"\"OT\"<\$*>\"; }; sivc-registry() { sivcfs \"\$@\"; }; say() { sivcfs \"\$@\"; }
+      sivcfs() { print -r -- D\"\"ONE\"<\$*>\"; }; sivc-registry() { sivcfs \"\$@\"; }; say() { sivcfs \"\$@\"; }
       compdef _sivc_rule say"
     zpty -w shell "$2"
-    zpty -r shell out "*GOT<*>*"
-    print -r -- "${${out##*GOT<}%%>*}"' zsh "$repo/mountscripts" "$1")
+    zpty -r shell out "*DONE<*>*"
+    print -r -- "${${out##*DONE<}%%>*}"' zsh "$repo/mountscripts" "$1")
   same "$got" "$2"
 }
 

@@ -23,8 +23,9 @@
  *    if its distance from ours is at most the ring's size: each of these is tried.  The others
  *    take one path, out; the smallest, the largest and those in the middle are tried.  A length is
  *    accepted if it is 1..left, in streams also 0: each is tried, and of the others those where a
- *    sum could overflow.  Of flags all that streams have and each single bad bit.  An event index decides nothing but whether
- *    to signal: both.  Of the words of a page: all that a comparison in page.c tells apart.
+ *    sum could overflow.  Of flags all that streams have and each single bad bit.  An event index
+ * decides nothing but whether to signal: both.  Of the words of a page: all that a comparison in
+ * page.c tells apart.
  *
  * 4. The size is a power of two from 4096 to 2 MiB, and appears as a mask and in comparisons.
  *    Smaller ones behave in the same way: 16 to 64 bytes are tried in full, 4096 for all lengths
