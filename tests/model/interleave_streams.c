@@ -346,14 +346,26 @@ static void read_three(struct side *side)
 		read_whole(side);
 }
 
-/* The end has to wait for room, too. */
-static void fill_and_end(struct side *side)
+/* The end of what it returns has to wait for room, too. */
+static struct sivc_writer *fill(struct side *side)
 {
 	struct sivc_writer *writer = begin_stream(side);
 	ssize_t n;
 
 	while ((n = sivc_stream_write(writer, stream_bytes[0], length)) > 0)
 		seen.written[0] += (size_t)n;
+	return writer;
+}
+
+static void fill_and_end(struct side *side)
+{
+	end_stream(side, fill(side), 0);
+}
+
+static void fill_end_and_wait(struct side *side)
+{
+	struct sivc_writer *writer = fill(side);
+
 	seen.ended[seen.ended_count++] = 0;
 	sivc_stream_end(writer, false);
 	if (wait_read(side, NULL) != 0 || seen.ends_read != 1)
@@ -655,6 +667,10 @@ static const struct scenario scenarios[] = {
 		.length = 2 * RING,
 		.receiver = read_one,
 		.sender = fill_and_end},
+	{.name = "a writer waits until its end, which waits for room, was read",
+		.length = 2 * RING,
+		.receiver = read_one,
+		.sender = fill_end_and_wait},
 	{.name = "a stream is cut, the next one is whole",
 		.length = 1500,
 		.receiver = read_cut_and_whole,

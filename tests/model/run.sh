@@ -245,6 +245,7 @@ check 'found: the last look at a ring comes before the page says so' broken_inte
 
 short='three short streams'
 end='the end of a stream waits for room'
+waited='a writer waits until its end, which waits for room, was read'
 left='the reader of a stream leaves'
 idle='the reader of an idle writer leaves'
 unread='the reader leaves a writer that waits until all was read'
@@ -264,7 +265,7 @@ check 'found: an index of the next ring is a breach' broken_interleave "$again" 
   outbound_space '@r < 0 && page_unchanged(@out->page, @out->view)' '@r < 0'
 check 'found: nobody waits to send an end' broken_interleave "$end" count_waiting '|| outgoing_ends(@out)' ''
 check 'found: an end does not ask for room' broken_interleave "$end" least_need '@need = outgoing_need(@out);' ''
-check 'found: an end that is due was read' broken_interleave "$end" \
+check 'found: an end that is due was read' broken_interleave "$waited" \
   all_read '@w->target = @out->tx.prod;' ''
 check 'found: the next in line is not told that it is its turn' broken_interleave \
   'a second writer waits for its turn' sivc_stream_end \
