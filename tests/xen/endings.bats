@@ -8,7 +8,7 @@ large=500000
 
 @test "a writer that waits gets EPIPE within 5 s when the receiver's guest is destroyed" {
   mount_in 1
-  mount_in 2
+  mount_in 2 ring=64K
   permit 2 1
   start writer in_domain 1 "dd if=/dev/zero of=/sivc/peers/$(id 2) bs=$large count=1
     date +%s.%N"
@@ -25,7 +25,7 @@ large=500000
 
 @test "a sender's guest is destroyed in the middle of a message: it is dropped, others are served" {
   mount_in 0
-  mount_in 1
+  mount_in 1 ring=64K
   mount_in 3
   permit 1 0 3
   start writer in_domain 3 "dd if=/dev/zero of=/sivc/peers/$(id 1) bs=$large count=1"

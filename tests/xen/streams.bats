@@ -26,12 +26,13 @@ teardown_file() {
   for domain in 0 1 2 3; do unmount_in "$domain"; done
 }
 
-# join N M...: N is mounted, and its endpoint permits each M.  `options` are its mount's.
+# join N M...: N is mounted, and its endpoint permits each M.  `options` are its mount's: without them the
+# ring is smaller than what is sent.
 join() {
   local domain=$1 other rules=''
   shift
   for other; do rules+="allow $(id "$other")"$'\n'; done
-  in_domain "$domain" "mkdir -p /sivc && sivcfs xen /sivc -o '${options:-rw}' && cd $streams &&
+  in_domain "$domain" "mkdir -p /sivc && sivcfs xen /sivc -o '${options:-ring=64K}' && cd $streams &&
     mkdir backup && cat >backup/acl" <<<"$rules"
 }
 
@@ -140,6 +141,11 @@ refusals() {
 
 @test "a permitted writer at a ring that is full and that nobody reads costs the receiver nothing" {
   local before
+  start reader in_domain 1 "cat $from" # so that it was woken once
+  blocked 1 cat
+  in_domain 2 "echo hello >$(to 1)"
+  finish reader
+  same "$output" hello
   mkfifo "$BATS_TEST_TMPDIR/go"
   start_input=$BATS_TEST_TMPDIR/go start writer in_domain 2 \
     "fileop $(to 1) w+nonblock fill=100000 pause fill=1000*3000 nonblock=0 fill=1000"
@@ -311,6 +317,8 @@ beside_tcp() {
 }
 
 @test "dd into a stream is twice as fast as dd into TCP" {
+  unmount_in 1
+  options=rw join 1 2
   beside_tcp 2 stream
 }
 
