@@ -5,7 +5,7 @@
 #
 #   run.sh [--here] [--pvh] [--all] [--full] [-o DIR] [PART...]
 #
-# The parts, in this order; without a name all of them but `seam` and `freeze`:
+# The parts, in this order; without a name all of them but `seam`, `names` and `freeze`:
 #   fs        the tests of ../fs: each domain that they start is a guest (far.c)
 #   seam      src/hv/hv.h, without what is above it
 #   messages  between guests, and between a guest and dom0
@@ -59,7 +59,7 @@ while (($#)); do
   esac
   shift
 done
-((${#chosen[@]})) || chosen=(fs messages hostile flood transfer streams limits restart names endings kernels xenstored)
+((${#chosen[@]})) || chosen=(fs messages hostile flood transfer streams limits restart endings kernels xenstored)
 parts=()
 for part in "${all_parts[@]}"; do
   [[ " ${chosen[*]} " != *" $part "* ]] || parts+=("$part")
