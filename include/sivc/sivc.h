@@ -65,9 +65,11 @@ struct sivc_unread;   /* a message that is read in parts */
 struct sivc_reader;   /* a stream that is read */
 struct sivc_writer;   /* a stream that is written */
 
-#define SIVC_RING_DEFAULT    524288u /* bytes of ring a permitted sender, if it is one of the */
-#define SIVC_RINGS_LARGE     4u /* first so many of a struct sivc that are permitted at a time; */
-#define SIVC_RING_MANY       65536u /* else */
+/* Bytes of ring a permitted sender: of the first SIVC_RINGS_LARGE of a struct sivc that are
+ * permitted at a time, and of the others. */
+#define SIVC_RING_DEFAULT    524288u
+#define SIVC_RING_MANY       65536u
+#define SIVC_RINGS_LARGE     4u
 #define SIVC_RING_MIN        4096u
 #define SIVC_RING_MAX        2097152u
 #define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
@@ -106,9 +108,9 @@ void sivc_close(struct sivc *sivc);
  * fd has one of `events` (EPOLL*).
  *
  * sivc_wait looks for work for at most `spin` before it sleeps, and nobody has to wake it then: an
- * answer comes sooner, and a processor is busy meanwhile.  Only a wait for messages or
- * for room spins, and only as long as it has paid lately: waits that are longer than `spin` make
- * the time shorter, down to nothing.  In the middle of a message that is longer than the ring, and
+ * answer comes sooner, and a processor is busy meanwhile.  Only a wait for messages or for room
+ * spins, and only as long as it has paid lately: waits that are longer than `spin` make the time
+ * shorter, down to nothing.  In the middle of a message that is longer than the ring, and
  * of a batch, it is 200 us at least, also with SIVC_SPIN_NONE.  In the local backend nobody spins
  * on a machine with one processor; nor does a program that has asked for sivc_fd(), because it
  * waits elsewhere.
@@ -299,13 +301,20 @@ int sivc_stream_open(
 	struct sivc *sivc, const char *name, pid_t *holder, struct sivc_endpoint **endpoint);
 
 /*
- * Reading.  sivc_stream_accept: takes the stream that sivc_peek or a waiter has shown.
+ * Reading.
+ *
+ * sivc_stream_accept: takes the stream that sivc_peek or a waiter has shown.
+ *
  * sivc_stream_peek: its next bytes, in place, valid until the next call with this endpoint: how
  * many there are, in *iovcnt pieces; 0: its end.  -EAGAIN: none now.  -ECONNRESET: it was cut; all
- * that arrived was read. sivc_stream_consume: that many bytes were read; with 0, the end, or that
- * it was cut. sivc_stream_wait: as sivc_wait_receive, for one waiter at a time (-EBUSY); r is also
- * -ECONNRESET. sivc_stream_leave: frees the reader.  A stream that it has not read to the end is
- * cut: its writer gets -EPIPE, and what follows is thrown away.
+ * that arrived was read.
+ *
+ * sivc_stream_consume: that many bytes were read; with 0, the end, or that it was cut.
+ *
+ * sivc_stream_wait: as sivc_wait_receive, for one waiter at a time (-EBUSY); r is also -ECONNRESET.
+ *
+ * sivc_stream_leave: frees the reader.  A stream that it has not read to the end is cut: its writer
+ * gets -EPIPE, and what follows is thrown away.
  */
 int sivc_stream_accept(struct sivc_endpoint *endpoint, const struct sivc_message *message,
 	struct sivc_reader **reader);

@@ -261,8 +261,8 @@ static bool receiver_ended(const struct outbound *out)
 
 static void look_at_page(struct outbound *out)
 {
-	bool ended = receiver_ended(
-		out); /* before: a ring that R revokes ends after its seq has changed */
+	/* Before the page: a ring that R revokes ends after its seq has changed. */
+	bool ended = receiver_ended(out);
 
 	if (out->state == OUTBOUND_BACKOFF) {
 		if (!older_than_backoff(out))

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define PIECE_MAX                                                                                  \
-	(1u << 30) /* bytes: more than any ring, and its frame has no sum that overflows */
+/* Bytes: more than any ring, and the span of its frame does not overflow. */
+#define PIECE_MAX (1u << 30)
 
 static struct sivc_writer *first(const struct outbound *out)
 {

@@ -139,15 +139,15 @@ static void begin_to_end(struct fs *fs)
 	fs->end_by = now_ms() + LAST_READS_MS;
 }
 
-/* How long to wait for what comes next; -1: for ever. */
-static int patience(struct fs *fs)
+/* ms that are left for reading; -1: it is not to end. */
+static int left_to_read(const struct fs *fs)
 {
-	long long left = fs->end_by - now_ms();
+	long long left;
 
 	if (fs->end_by == 0)
 		return -1;
-	fs->done = left <= 0 || !unread(fs);
-	return fs->done ? 0 : (int)left;
+	left = fs->end_by - now_ms();
+	return left > 0 && unread(fs) ? (int)left : 0;
 }
 
 /* What the loop calls. */
@@ -333,13 +333,15 @@ int fs_mount(struct fs *fs, const struct options *options)
 
 int fs_run(struct fs *fs)
 {
-	int r = 0;
+	int r = 0, left = -1;
 
 	log_limit(fs->log, true);
-	while (!fs->done && (r >= 0 || r == -EINTR))
-		r = sivc_wait(fs->sivc, patience(fs));
+	while (!fs->done && left != 0 && (r >= 0 || r == -EINTR)) {
+		r = sivc_wait(fs->sivc, left);
+		left = left_to_read(fs);
+	}
 	log_limit(fs->log, false);
-	if (fs->done)
+	if (fs->done || left == 0)
 		return 0;
 	log_print(fs->log, LOG_ERR, "the event loop failed: %s", strerror(-r));
 	return r;

@@ -96,7 +96,7 @@ struct fs {
 	bool processes_hidden; /* in /proc, and the log has said so: stream.c */
 	bool mode_logged; /* that a mode was changed so that others can read messages: tree.c */
 	long long end_by; /* fs.c: told to end; ms of CLOCK_MONOTONIC.  0: not */
-	bool done;        /* unmounted or aborted, or it is the end */
+	bool done;        /* unmounted or aborted, or told twice to end */
 };
 
 /* The most bytes that one request of the kernel carries, either way. */

@@ -350,23 +350,15 @@ measure_senders() {
   done
 }
 
-# shell RUN WHAT ARGUMENT...
+# shell RUN LABEL ARGUMENT...: of shell.sh.
 shell() {
-  local run=$1 what=$2 us
+  local run=$1 label=$2 us
   shift 2
 
-  "$here/shell.sh" "$what" "$@" > "$work/shell" || die "shell.sh $what: see above"
+  "$here/shell.sh" "$@" > "$work/shell" || die "shell.sh $*: see above"
   while read -r us; do
-    printf '%s\t%s\t%s\n' "$run" "$what" "$us"
+    printf '%s\t%s\t%s\n' "$run" "$label" "$us"
   done < "$work/shell" >> "$results/shell.tsv"
-}
-
-# stream RUN LABEL WHAT ARGUMENT...: as shell, by the name of the label.
-stream() {
-  local us
-
-  us=$("$here/shell.sh" "${@:3}") || die "shell.sh ${*:3}: see above"
-  printf '%s\t%s\t%s\n' "$1" "$2" "$us" >> "$results/shell.tsv"
 }
 
 # Endpoints of streams in the mounts that are apart, and a second null file system, for the reader.
@@ -389,26 +381,26 @@ measure_streams() {
   for block in 1024 65536 131072; do
     bytes=$((stream_mb * 1048576))
     ((block > 1024)) || bytes=$((bytes / 16))
-    stream "$run" "dd-stream-$block" dd "$work/apart/1/streams/bulk/peers/2" \
+    shell "$run" "dd-stream-$block" dd "$work/apart/1/streams/bulk/peers/2" \
       "$work/apart/2/streams/bulk/inbox" "$bytes" "$block"
-    stream "$run" "dd-null-$block" dd-endless "$work/null-apart/null" "$work/null-reader/null" \
+    shell "$run" "dd-null-$block" dd-endless "$work/null-apart/null" "$work/null-reader/null" \
       "$bytes" "$block"
-    stream "$run" "dd-veth-$block" dd-tcp a b "$address_b" "$port_stream" "$bytes" "$block"
+    shell "$run" "dd-veth-$block" dd-tcp a b "$address_b" "$port_stream" "$bytes" "$block"
   done
-  stream "$run" tar-stream tar "$work/apart/1/streams/bulk/peers/2" \
+  shell "$run" tar-stream tar "$work/apart/1/streams/bulk/peers/2" \
     "$work/apart/2/streams/bulk/inbox" "$work/tree"
-  stream "$run" tar-socat tar-socat a b "$address_b" "$port_stream" "$work/tree"
+  shell "$run" tar-socat tar-socat a b "$address_b" "$port_stream" "$work/tree"
 }
 
 measure_shell() {
   local run=$1
 
-  shell "$run" echo-file "$work/file/1/peers/2" "$work/file/2/inbox" "$echoes"
-  shell "$run" echo-socat "$port_socat" "$echoes"
+  shell "$run" echo-file echo-file "$work/file/1/peers/2" "$work/file/2/inbox" "$echoes"
+  shell "$run" echo-socat echo-socat "$port_socat" "$echoes"
   if nc -h 2>&1 | grep -q OpenBSD; then
-    shell "$run" echo-nc "$port_nc" "$echoes"
+    shell "$run" echo-nc echo-nc "$port_nc" "$echoes"
   fi
-  shell "$run" mount "$sivcfs" "$work/mount" "$mounts"
+  shell "$run" mount mount "$sivcfs" "$work/mount" "$mounts"
   rm -rf "$work/mount"
 }
 

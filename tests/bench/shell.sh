@@ -162,15 +162,19 @@ dd_file() {
   carry $!
 }
 
-# listen_in NETNS PORT ADDRESS...: socat, which gives the connection itself to what it starts.
+# listen_in NETNS PORT ADDRESS: socat in the background, which gives the connection itself to what it
+# starts.  Its log goes through `scratch`.
 listen_in() {
-  on 1 ip netns exec "$1" socat "TCP-LISTEN:$2,reuseaddr" "$3,nofork" &
-  until ip netns exec "$1" ss -Hltn "sport = :$2" | grep -q .; do :; done
+  mkfifo "$scratch/log"
+  on 1 ip netns exec "$1" socat -d -d "TCP-LISTEN:$2,reuseaddr" "$3,nofork" 2> "$scratch/log" &
+  exec 5< "$scratch/log"
+  wait_listening
 }
 
 dd_tcp() {
   local sends=$1 receives=$2 address=$3 port=$4 bytes=$5 block=$6
 
+  scratch=$(mktemp -d)
   listen_in "$receives" "$port" "EXEC:dd of=/dev/null bs=$block status=none"
   sender() {
     on 0 ip netns exec "$sends" bash -c "exec dd if=/dev/zero bs=$block count=$((bytes / block)) \
@@ -193,12 +197,13 @@ tar_socat() {
   local sends=$1 receives=$2 address=$3 port=$4 tree=$5
 
   scratch=$(mktemp -d)
-  listen_in "$receives" "$port" "EXEC:tar x -C $scratch"
+  mkdir "$scratch/tree"
+  listen_in "$receives" "$port" "EXEC:tar x -C $scratch/tree"
   sender() {
     on 0 tar c -C "$tree" . | on 0 ip netns exec "$sends" socat -u - "TCP:$address:$port"
   }
   carry $!
-  diff -r "$tree" "$scratch"
+  diff -r "$tree" "$scratch/tree"
 }
 
 case ${1:-} in
