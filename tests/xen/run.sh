@@ -6,10 +6,10 @@
 #   run.sh [--here] [--pvh] [--all] [--full] [-o DIR] [PART...]
 #
 # The parts, in this order; without a name all of them but `seam`, `names` and `freeze`:
+#   hostile   programs that ignore the page's "no"
 #   fs        the tests of ../fs: each domain that they start is a guest (far.c)
 #   seam      src/hv/hv.h, without what is above it
 #   messages  between guests, and between a guest and dom0
-#   hostile   programs that ignore the page's "no"
 #   flood     what a refused guest costs the receiver, beside TCP and UDP
 #   transfer  1 KB messages and bulk, beside libvchan and TCP
 #   streams   between the same; what cuts them; what they cost; dd into one, beside TCP
@@ -38,7 +38,9 @@ repo=${xen%/tests/xen}
 # shellcheck source=examples/packages.sh
 . "$repo/examples/packages.sh"
 
-all_parts=(fs seam messages hostile flood transfer streams limits restart names freeze endings kernels xenstored)
+# What a guest could map in an earlier part, Linux takes back at ten pages a second (drivers/xen/grant-table.c,
+# free_per_iteration): `hostile`, which tries to map all, comes first.
+all_parts=(hostile fs seam messages flood transfer streams limits restart names freeze endings kernels xenstored)
 guests=2 lab_options=() all=0 keep='' types=pv:pv:pvh
 chosen=()
 # What the part beside the lab was told, the one in it is told by the environment.
