@@ -140,7 +140,9 @@ void channel_unmask(struct channel *channel)
 
 	if (!channel->masked || channel_paused(channel))
 		return;
-	if (!channel->fruitful)
+	if (channel->fruitful)
+		limit_give(&channel->idle, IDLE_EVENT_MS * NSEC_PER_MSEC);
+	else
 		wait = limit_take(
 			&channel->idle, IDLE_EVENTS_MAX, IDLE_EVENT_MS * NSEC_PER_MSEC, loop_now());
 	if (wait > 0) {

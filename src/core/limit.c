@@ -12,3 +12,8 @@ uint64_t limit_take(struct limit *limit, unsigned int burst, uint64_t period_ns,
 	limit->due = due + period_ns;
 	return 0;
 }
+
+void limit_give(struct limit *limit, uint64_t period_ns)
+{
+	limit->due -= limit->due < period_ns ? limit->due : period_ns;
+}

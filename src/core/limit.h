@@ -13,5 +13,7 @@ struct limit {
 
 /* 0: a token was taken.  Else the ns until there is one. */
 uint64_t limit_take(struct limit *limit, unsigned int burst, uint64_t period_ns, uint64_t now);
+/* Gives one back, unless the bucket is full. */
+void limit_give(struct limit *limit, uint64_t period_ns);
 
 #endif

@@ -390,8 +390,8 @@ static int put_piece(struct outbound *out, const struct iovec *message, size_t *
 		return r;
 	if (room < need)
 		return OUTBOUND_NO_ROOM;
-	if (ring_span(length) > room)
-		length = ring_fitting(room);
+	if (ring_span(length) > need)
+		length = ring_fitting(need);
 	if (*offset + length == message->iov_len)
 		flags |= SIVC_FRAME_LAST;
 	ring_tx_put(&out->tx, flags, (const char *)message->iov_base + *offset, length);
@@ -412,7 +412,8 @@ static int check_length(
 	return s->nowait && is_large(out, length) ? -EMSGSIZE : 0;
 }
 
-/* What can be published as one: a run of whole messages, or pieces of one large message. */
+/* What is published as one: a run of whole messages, or a piece of a large one, so that R takes it
+ * while we copy the next. */
 static int put_batch(struct outbound *out, struct sivc_sending *s)
 {
 	size_t first = s->sent;
@@ -427,12 +428,12 @@ static int put_batch(struct outbound *out, struct sivc_sending *s)
 			return 0;
 		if (r == 0)
 			r = put_piece(out, message, &s->offset);
-		if (r != 0 || s->offset < message->iov_len)
-			continue;
-		s->offset = 0;
-		s->sent++;
+		if (r == 0 && s->offset == message->iov_len) {
+			s->offset = 0;
+			s->sent++;
+		}
 		if (large)
-			return 0;
+			return r;
 	}
 	return r;
 }

@@ -64,7 +64,7 @@
 /* Room is given back in this part of the ring, or when it is empty. */
 #define RELEASE_PART 8
 
-/* The least piece of a long message, so that both sides work at once. */
+/* The pieces of a long message, so that both sides work at once. */
 #define PIECE_PART 4
 
 /*

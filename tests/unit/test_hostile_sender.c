@@ -371,6 +371,59 @@ static bool flood_ends(void)
 	return true;
 }
 
+/* What each of its messages may cost us for nothing besides is one wake-up. */
+static bool flood_between_messages(void)
+{
+	struct waiter waiter = {.fn = ignore};
+	uint64_t start = now_ms(), most;
+	unsigned int messages = 100;
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	for (unsigned int i = 0; i < messages; i++) {
+		CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+		for (int j = 0; j < 100; j++) {
+			hv_port_notify(s.x.port);
+			house_run(&s.victim);
+		}
+		attacker_send(&s.x, "message", 8);
+		while (waiter.handle)
+			house_live(&s.victim, 1);
+		CHECK_IS(look(&s), 8);
+	}
+	most = 2 * messages + IDLE_EVENTS_MAX + 2 + (now_ms() - start) / IDLE_EVENT_MS;
+	printf("# %llu wake-ups for %u messages\n",
+		(unsigned long long)s.victim.ep->counters.receive_wakeups, messages);
+	CHECK(s.victim.ep->counters.receive_wakeups <= most);
+	scene_close(&s);
+	return true;
+}
+
+/* A reader that is faster than the sender is woken by the beginning of each, which is nothing yet.
+ */
+static bool beginnings_that_have_an_end(void)
+{
+	struct waiter waiter = {.fn = ignore};
+	char buffer[16];
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	for (int i = 0; i < 4 * IDLE_EVENTS_MAX; i++) {
+		CHECK_IS(wait_receive(s.victim.ep, SIVC_ANY, &waiter), 0);
+		attacker_put(&s.x, 4, SIVC_FRAME_FIRST, "fini", 4);
+		attacker_publish(&s.x);
+		house_run(&s.victim);
+		CHECK(!channel_paused(&receiver_find(s.victim.ep, ATTACKER)->channel));
+		attacker_put(&s.x, 4, SIVC_FRAME_LAST, "shed", 4);
+		attacker_publish(&s.x);
+		house_run(&s.victim);
+		CHECK(!waiter.handle);
+		CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), 8);
+	}
+	scene_close(&s);
+	return true;
+}
+
 static uint32_t draw(uint64_t *random)
 {
 	*random = *random * 6364136223846793005u + 1442695040888963407u;
@@ -1055,6 +1108,8 @@ int main(void)
 	holds("a flood of events that bring nothing costs a bounded number of wake-ups",
 		flood_with_a_reader);
 	holds("after such a flood, messages arrive again", flood_ends);
+	holds("messages do not excuse a flood between them", flood_between_messages);
+	holds("messages in pieces, one after the other, are no flood", beginnings_that_have_an_end);
 	holds("messages that never end hold nobody up", messages_that_never_end);
 	holds("nor do they keep the process busy while a reader waits",
 		messages_that_never_end_with_a_reader);
