@@ -78,14 +78,32 @@ void spin_allow(struct spin *spin, bool allowed)
 
 /* How long. */
 
-static void learn(struct spin *spin, uint64_t most, uint64_t waited)
+/* While both sides sleep, a wait is as long as all their wake-ups, and ends sooner only if both
+ * spin. */
+static bool may_pay(struct spin *spin, uint64_t most, uint64_t waited, uint64_t now)
+{
+	if (waited <= most)
+		return true;
+	if (waited > SPIN_REACH * most)
+		return false;
+	if (spin->tries == 0 && now >= spin->try_again)
+		spin->tries = SPIN_TRIES;
+	if (spin->tries == 0)
+		return false;
+	if (--spin->tries == 0)
+		spin->try_again = now + SPIN_TRY_MS * NSEC_PER_MSEC;
+	return true;
+}
+
+static void learn(struct spin *spin, uint64_t most, uint64_t waited, uint64_t now)
 {
 	uint64_t least = SPIN_LEAST_US * NSEC_PER_USEC;
 
-	if (waited > most) {
+	if (!may_pay(spin, most, waited, now)) {
 		spin->now = spin->now / 2 < least ? 0 : spin->now / 2;
 	} else {
 		spin->now = 2 * spin->now > least ? 2 * spin->now : least;
+		most = waited > most ? SPIN_REACH * most : most;
 		spin->now = spin->now < most ? spin->now : most;
 	}
 }
@@ -155,7 +173,7 @@ static int arm_and_sleep(struct spin *spin, int timeout_ms)
 int spin_wait(struct spin *spin, int timeout_ms)
 {
 	uint64_t most = timeout_ms != 0 ? longest(spin) : 0;
-	uint64_t now = spin->now < most ? spin->now : most, start;
+	uint64_t now = spin->now < SPIN_REACH * most ? spin->now : SPIN_REACH * most, start, end;
 	int r;
 
 	if (most == 0)
@@ -173,9 +191,9 @@ int spin_wait(struct spin *spin, int timeout_ms)
 	}
 	start = loop_now();
 	r = now > 0 ? look_until(spin, start + now) : 0;
-	if (r != 0)
-		return r;
-	r = arm_and_sleep(spin, timeout_ms);
-	learn(spin, most, loop_now() - start);
+	if (r == 0)
+		r = arm_and_sleep(spin, timeout_ms);
+	end = loop_now();
+	learn(spin, most, end - start, end);
 	return r;
 }

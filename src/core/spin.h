@@ -8,7 +8,8 @@
  *
  * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
  * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
- * than the longest spin, and doubled when it was not.
+ * than the longest spin, and doubled when it was not.  Where both sides sleep, all waits are long,
+ * and would be short if both spun.  So some that are too long are tried, a few in a second.
  */
 #ifndef SIVC_SPIN_H
 #define SIVC_SPIN_H
@@ -22,6 +23,8 @@ struct spin {
 	uint32_t most; /* us; 0: only in the middle of a message */
 	uint64_t now;  /* ns; what has paid lately */
 	unsigned int waits; /* every TURNS_MAXth is measured */
+	unsigned int tries; /* waits that are too long and may yet pay */
+	uint64_t try_again; /* ns: when there are some again */
 	TAILQ_HEAD(, channel) polled;
 };
 

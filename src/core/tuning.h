@@ -83,6 +83,15 @@
 /* us in the middle of a message, when the other side is at work. */
 #define SPIN_MESSAGE_US 200
 
+/*
+ * So many times the longest spin is tried, because each side's wait has the other's wake-ups in it:
+ * SPIN_TRIES times, and again after SPIN_TRY_MS.  With spin=200 this takes at most 5% of a
+ * processor.
+ */
+#define SPIN_REACH  5
+#define SPIN_TRIES  50
+#define SPIN_TRY_MS 1000
+
 /* us; less would not pay for two system calls. */
 #define SPIN_LEAST_US 5
 

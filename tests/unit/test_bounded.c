@@ -6,6 +6,8 @@
 #include "hostile.h"
 
 #include <limits.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include "permissions.h"
 
@@ -693,6 +695,62 @@ static bool thousands_of_names_and_everybody(void)
 	return true;
 }
 
+/* Messages that come a little later than we are to spin for. */
+
+#define GAP_US       700 /* longer than SIVC_SPIN_DEFAULT, within SPIN_REACH */
+#define WAIT_PERCENT 25  /* of a processor: spinning all the time it takes nearly all */
+
+struct ticks {
+	struct scene scene;
+	int timer;
+	unsigned int count;
+};
+
+static void take_the_friends(void *data, int r, const struct sivc_message *taken)
+{
+	struct ticks *t = data;
+	struct sivc_waiter *waiter;
+
+	if (r == 0)
+		sivc_consume(t->scene.victim.ep, taken);
+	t->count += r == 0;
+	sivc_wait_receive(t->scene.victim.ep, FRIEND, take_the_friends, t, &waiter);
+}
+
+static void on_tick(void *data)
+{
+	struct ticks *t = data;
+	uint64_t count;
+
+	if (read(t->timer, &count, sizeof(count)) == sizeof(count))
+		send_bytes(&t->scene.friend, VICTIM, "x", 1);
+}
+
+static bool long_waits_take_a_part(void)
+{
+	struct itimerspec gap = {{0, GAP_US * 1000}, {0, GAP_US * 1000}};
+	struct ticks t = {.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK)};
+	struct house *victim = &t.scene.victim;
+	uint64_t start, used, end;
+
+	scene_open(&t.scene);
+	spin_allow(&victim->sivc->spin, true);
+	CHECK_IS(sivc_add_fd(victim->sivc, t.timer, EPOLLIN, on_tick, &t), 0);
+	take_the_friends(&t, -1, NULL);
+	CHECK_IS(timerfd_settime(t.timer, 0, &gap, NULL), 0);
+	used = used_us();
+	for (start = now_ms(), end = start + 1000; now_ms() < end;)
+		sivc_wait(victim->sivc, 100);
+	used = (used_us() - used) / 10 / (now_ms() - start);
+	printf("# %u messages, %u%% of a processor\n", t.count, (unsigned int)used);
+	CHECK(t.count > 0);
+	CHECK(used <= WAIT_PERCENT);
+	sivc_remove_fd(victim->sivc, t.timer);
+	close(t.timer);
+	scene_close(&t.scene);
+	return true;
+}
+
 int main(void)
 {
 	holds("a ring that is polled has its turn, though another has always something",
@@ -702,6 +760,8 @@ int main(void)
 	holds("or always room for one who waits for it", polled_and_always_room_to_send);
 	holds("crumbs of a message keep no other asleep, though the reader never waits",
 		crumbs_and_who_never_waits);
+	holds("waits that are a little too long to spin for take a small part of a processor",
+		long_waits_take_a_part);
 	holds("names that change change nobody's turn", names_change_no_turns);
 	holds("a breach hides no message of others", breach_hides_nothing);
 	holds("a message behind many unfinished ones is readable after a refusal",
