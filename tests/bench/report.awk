@@ -7,8 +7,14 @@
 #   report.awk -v what=medians transfer.tsv
 #       label, mode, size, ns, p99_ns, switches, syscalls, cpu_ns, interrupts: the medians of the
 #       runs
+#   report.awk -v what=growth transfer.tsv senders.tsv
+#       what, how many, ns a message: many senders, and many endpoints
 #   report.awk -v what=table -v spin=MICROSECONDS transfer.tsv
 #       what each transport takes, as a table in Markdown; spin: of the mounts that spin
+#   report.awk -v what=shell shell.tsv
+#       what a person at a shell waits for, as a table in Markdown
+#   report.awk -v what=streams -v stream_mb=MIB shell.tsv
+#       `dd` to `dd`, as a table in Markdown; so much of it, and a sixteenth with blocks of 1 KiB
 #   report.awk -v what=bars -v ring=BYTES transfer.tsv senders.tsv shell.tsv
 #       the bars, as a table in Markdown; a ring is its data and its control page
 #
@@ -66,6 +72,7 @@ file == "senders.tsv" {
 
 file == "shell.tsv" {
   add("shell" SUBSEP get("what"), get("us"))
+  add("shell" SUBSEP get("what") SUBSEP "switches", get("switches"))
 }
 
 # "" if there are no values.
@@ -93,6 +100,24 @@ function print_medians(i, k) {
     print part[1], part[2], part[3], dash(median(k SUBSEP "ns")), dash(median(k SUBSEP "p99")),
       dash(median(k SUBSEP "switches")), dash(median(k SUBSEP "syscalls")),
       dash(median(k SUBSEP "cpu")), dash(median(k SUBSEP "interrupts"))
+  }
+}
+
+function growth(name, count, value) {
+  if (value != "")
+    print name, count, value
+}
+
+# All of them apart.
+function print_growth(i, n, counts, count) {
+  print "what", "count", "ns"
+  n = split("1 10 100 1000", counts, " ")
+  for (i = 1; i <= n; i++) {
+    count = counts[i]
+    growth("senders, files", count, sender_ns("file-apart", "one", count))
+    growth("senders, framed", count, sender_ns("framed-apart", "one", count))
+    growth("endpoints", count, ns("file-endpoints-" count, "oneway", 1024))
+    growth("endpoints, round trip", count, ns("file-endpoints-" count, "roundtrip", 1024))
   }
 }
 
@@ -156,6 +181,46 @@ function print_table() {
   row("libsivc-apart", "libsivc, apart")
   row("seqpacket-apart", "Unix socket, apart")
   row("veth-apart", "TCP, veth, apart")
+}
+
+function in_ms(what, value) {
+  value = median("shell" SUBSEP what)
+  return value == "" ? "" : sprintf(value < 100000 ? "%.1f" : "%.0f", value / 1000)
+}
+
+function shell_row(name, file, tcp, unix) {
+  printf "| %s | %s | %s | %s |\n", name, in_ms(file), in_ms(tcp), unix ? in_ms(unix) : ""
+}
+
+function print_shell() {
+  print "\n| at a shell, ms | sivcfs | socat, TCP | socat, Unix socket |"
+  print "|---|--:|--:|--:|"
+  shell_row("`echo > peers/7` until `read` has it", "echo-file", "echo-socat")
+  shell_row("1,000 echos in a row", "loop-file", "loop-tcp", "loop-unix")
+  shell_row("`cat` of 100 KB, 1,000 times", "cats-file", "cats-tcp", "cats-unix")
+  shell_row("`tar` of 5,000 files, as a stream", "tar-stream", "tar-socat")
+  shell_row("from `mount` to the first message", "mount")
+}
+
+function stream_row(name, label, i, n, blocks, what, us, mib) {
+  n = split("1024 65536 131072", blocks, " ")
+  printf "| %s |", name
+  for (i = 1; i <= n; i++) {
+    what = "shell" SUBSEP label "-" blocks[i]
+    mib = blocks[i] == 1024 ? stream_mb / 16 : stream_mb
+    us = median(what)
+    printf us == "" ? " | |" : " %.0f | %.0f |", mib * 1048576 / us, median(what SUBSEP "switches") / mib
+  }
+  print ""
+}
+
+function print_streams() {
+  print "\n| `dd` to `dd`, by | 1 KiB, MB/s | switches a MiB | 64 KiB, MB/s | switches a MiB | 128 KiB, MB/s | switches a MiB |"
+  print "|---|--:|--:|--:|--:|--:|--:|"
+  stream_row("sivcfs, a stream", "dd-stream")
+  stream_row("*null FUSE file systems*", "dd-null")
+  stream_row("a pipe", "dd-pipe")
+  stream_row("TCP, veth", "dd-veth")
 }
 
 # sign: "<=" or ">=".  beside: what was seen meanwhile.
@@ -257,11 +322,11 @@ function sender_ns(form, active, count) {
   return median("senders" SUBSEP form SUBSEP active SUBSEP count SUBSEP "ns")
 }
 
-# What a message of 500 senders takes, without what it takes longer in memory alone because 500
+# What a message takes if all of them send, without what it takes longer in memory alone because so many
 # processes make them in as many rings, and not one in one.
 function without_crowd(form, place, all, crowd, one) {
-  all = sender_ns(form place, "all", 500)
-  crowd = sender_ns("null" place, "all", 500)
+  all = sender_ns(form place, "all", most)
+  crowd = sender_ns("null" place, "all", most)
   one = sender_ns("null" place, "all", 1)
   return all == "" || crowd == "" || one == "" ? "" : all - (crowd - one)
 }
@@ -269,12 +334,12 @@ function without_crowd(form, place, all, crowd, one) {
 # place: "" or "-apart".
 function bars_senders_in(form, place, where, count, counts, n) {
   where = (place ? "apart, " : "") form
-  n = split("10 100 500", counts, " ")
+  n = split("10 100 " most, counts, " ")
   for (count = 1; count <= n; count++)
     bar(counts[count] " permitted senders, one active, " where ": time a message to that of one", "<=", 1.2,
       ratio(sender_ns(form place, "one", counts[count]), sender_ns(form place, "one", 1)), "x")
-  bar("500 senders, all active, " where ": throughput to that of one", ">=", 0.8,
-    ratio(sender_ns(form place, "one", 1), sender_ns(form place, "all", 500)), "x")
+  bar(most " senders, all active, " where ": throughput to that of one", ">=", 0.8,
+    ratio(sender_ns(form place, "one", 1), sender_ns(form place, "all", most)), "x")
   bar("the same without what so many processes and rings take in memory alone, " where, ">=", 0.8,
     ratio(sender_ns(form place, "one", 1), without_crowd(form, place)), "x")
 }
@@ -312,8 +377,14 @@ function print_bars(mount) {
 END {
   if (what == "medians")
     print_medians()
+  else if (what == "growth")
+    print_growth()
   else if (what == "table")
     print_table()
+  else if (what == "streams")
+    print_streams()
+  else if (what == "shell")
+    print_shell()
   else
     print_bars()
 }

@@ -28,10 +28,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
 declare -r not_possible=77
-declare -r port_socat=7001 port_nc=7002 port_stream=7003
+declare -r port_socat=7001 port_nc=7002 port_stream=7003 port_loop=7004
 declare -r address_a=10.83.0.1 address_b=10.83.0.2
-declare -r inotify_needed=1024
-declare -r ring_default=65536 ring_large=2097152 control_page=4096 spin_us=1000
+declare -r inotify_needed=2048
+declare -r ring_many=65536 ring_large=2097152 control_page=4096 spin_us=1000
 
 # Defaults: the full run.
 build=$root/build-bench
@@ -39,9 +39,10 @@ results=
 runs=5
 quick=0
 ms=200
-sizes=(64 1024 4096 131072 524288)
-senders=(1 10 100 500)
-echoes=100
+sizes=(64 1024 4096 32768 131072 524288)
+senders=(1 10 100 1000)
+endpoints=(1 10 100)
+echoes=100 loops=1000
 mounts=20
 stream_mb=1024 tree_files=5000
 
@@ -68,7 +69,7 @@ parse() {
         shift
         ;;
       --quick)
-        quick=1 runs=1 ms=20 sizes=(64 1024 524288) senders=(1 10) echoes=5 mounts=2
+        quick=1 runs=1 ms=20 sizes=(64 1024 524288) senders=(1 10) endpoints=(1 10) echoes=5 loops=20 mounts=2
         stream_mb=16 tree_files=50
         ;;
       *) usage ;;
@@ -264,6 +265,7 @@ set_arguments() {
     file-apart | cat-apart | framed-apart) pair_arguments apart ;;
     file-large-ring) pair_arguments large ;;
     file-spin | framed-spin) pair_arguments spin ;;
+    file-endpoints-*) pair_arguments "${1#file-}" && arguments+=(--cpu-a 0 --cpu-b 1) ;;
     file-spin-apart) pair_arguments spin-apart ;;
     libsivc | libsivc-apart | batched) arguments+=(--dir "$work/libsivc") ;;
     libsivc-nospin) arguments+=(--dir "$work/libsivc" --spin none) ;;
@@ -302,7 +304,32 @@ measure_transfers() {
   done
 }
 
-# --- inside: many senders, and the shell ---
+# --- inside: many endpoints, many senders, and the shell ---
+
+# Of which one has messages.
+set_up_endpoints() {
+  local count i made
+
+  for count in "${endpoints[@]}"; do
+    mount_pair "endpoints-$count" '' apart
+    for i in 1 2; do
+      for ((made = 1; made < count; made++)); do
+        mkdir "$work/endpoints-$count/$i/endpoints/$made"
+        echo "allow $((3 - i))" > "$work/endpoints-$count/$i/endpoints/$made/acl"
+      done
+    done
+  done
+}
+
+measure_endpoints() {
+  local run=$1 count mode
+
+  for count in "${endpoints[@]}"; do
+    for mode in oneway roundtrip; do
+      transfer "$run" "file-endpoints-$count" 1024 "$mode"
+    done
+  done
+}
 
 # senders_once RUN PLACE COUNT ARGUMENT...: with a mount of its own, because memory is measured.
 # PLACE: anywhere, or apart: the receiver and its reader on one processor, the senders on another.
@@ -315,7 +342,7 @@ senders_once() {
     arguments=(--cpu-reader 0 --cpu-senders 1)
   fi
   mkdir -p "$at/hv" "$at/mount"
-  "${start[@]}" "$sivcfs" local "$at/mount" -o "dir=$at/hv,domid=1"
+  "${start[@]}" "$sivcfs" local "$at/mount" -o "dir=$at/hv,domid=1,ring=$ring_many"
   server=$(server_of "$at/mount")
   line=$("$build/tests/bench/senders" --mount "$at/mount" --dir "$at/hv" --domid 1 --ms "$ms" \
     --receiver "$server" --senders "$count" "${arguments[@]}" "$@") ||
@@ -352,12 +379,12 @@ measure_senders() {
 
 # shell RUN LABEL ARGUMENT...: of shell.sh.
 shell() {
-  local run=$1 label=$2 us
+  local run=$1 label=$2 us switches
   shift 2
 
   "$here/shell.sh" "$@" > "$work/shell" || die "shell.sh $*: see above"
-  while read -r us; do
-    printf '%s\t%s\t%s\n' "$run" "$label" "$us"
+  while read -r us switches; do
+    printf '%s\t%s\t%s\t%s\n' "$run" "$label" "$us" "${switches:--}"
   done < "$work/shell" >> "$results/shell.tsv"
 }
 
@@ -385,6 +412,7 @@ measure_streams() {
       "$work/apart/2/streams/bulk/inbox" "$bytes" "$block"
     shell "$run" "dd-null-$block" dd-endless "$work/null-apart/null" "$work/null-reader/null" \
       "$bytes" "$block"
+    shell "$run" "dd-pipe-$block" dd-pipe "$bytes" "$block"
     shell "$run" "dd-veth-$block" dd-tcp a b "$address_b" "$port_stream" "$bytes" "$block"
   done
   shell "$run" tar-stream tar "$work/apart/1/streams/bulk/peers/2" \
@@ -393,13 +421,22 @@ measure_streams() {
 }
 
 measure_shell() {
-  local run=$1
+  local run=$1 listen
 
   shell "$run" echo-file echo-file "$work/file/1/peers/2" "$work/file/2/inbox" "$echoes"
   shell "$run" echo-socat echo-socat "$port_socat" "$echoes"
   if nc -h 2>&1 | grep -q OpenBSD; then
     shell "$run" echo-nc echo-nc "$port_nc" "$echoes"
   fi
+  head -c 100000 /dev/zero > "$work/text"
+  shell "$run" loop-file loop-file "$work/file/1/peers/2" "$work/file/2/inbox" "$loops"
+  shell "$run" cats-file loop-file "$work/file/1/peers/2" "$work/file/2/inbox" "$loops" "$work/text"
+  listen=TCP-LISTEN:$port_loop,bind=127.0.0.1,reuseaddr
+  shell "$run" loop-tcp loop-socat "TCP:127.0.0.1:$port_loop" "$listen" "$loops"
+  shell "$run" cats-tcp loop-socat "TCP:127.0.0.1:$port_loop" "$listen" "$loops" "$work/text"
+  shell "$run" loop-unix loop-socat "UNIX:$work/socket" "UNIX-LISTEN:$work/socket,unlink-early" "$loops"
+  shell "$run" cats-unix loop-socat "UNIX:$work/socket" "UNIX-LISTEN:$work/socket,unlink-early" "$loops" \
+    "$work/text"
   shell "$run" mount mount "$sivcfs" "$work/mount" "$mounts"
   rm -rf "$work/mount"
 }
@@ -426,7 +463,7 @@ write_headers() {
 
   printf 'run\t%s\n' "$("$programs/transfer" --header)" > "$results/transfer.tsv"
   printf 'run\t%s\n' "$("$programs/senders" --header)" > "$results/senders.tsv"
-  printf 'run\twhat\tus\n' > "$results/shell.tsv"
+  printf 'run\twhat\tus\tswitches\n' > "$results/shell.tsv"
 }
 
 report() {
@@ -434,12 +471,17 @@ report() {
 }
 
 draw() {
+  local settings
+
   report -v what=medians "$results/transfer.tsv" > "$work/medians"
-  (cd "$work" && gnuplot -e "medians='$work/medians'; directory='$results'" "$here/plot.gp")
+  report -v what=growth "$results/transfer.tsv" "$results/senders.tsv" > "$work/growth"
+  settings="medians='$work/medians'; growth='$work/growth'; directory='$results'"
+  if ((apart)); then settings+="; apart='-apart'"; else settings+="; apart=''"; fi
+  (cd "$work" && gnuplot -e "$settings" "$here/plot.gp")
 }
 
 inside() {
-  local run
+  local run what
 
   work=$1/work sivcfs=$build/src/sivcfs apart=$(($(nproc) > 1))
   mkdir -p "$work"
@@ -451,19 +493,28 @@ inside() {
   set_up_network
   set_up_queues
   set_up_files
-  ((!apart)) || set_up_streams
+  if ((apart)); then
+    set_up_endpoints
+    set_up_streams
+  fi
   for ((run = 1; run <= runs; run++)); do
     echo "run $run of $runs" >&2
     measure_transfers "$run"
     measure_shell "$run"
-    ((!apart)) || measure_streams "$run"
+    if ((apart)); then
+      measure_endpoints "$run"
+      measure_streams "$run"
+    fi
     measure_senders "$run"
   done
   echo "counting system calls" >&2
   measure_transfers 0 --count-syscalls
   draw
   report -v what=table -v spin="$spin_us" "$results/transfer.tsv" > "$results/table.md"
-  report -v what=bars -v ring="$((ring_default + control_page))" \
+  for what in shell streams; do
+    report -v what="$what" -v stream_mb="$stream_mb" "$results/shell.tsv" >> "$results/table.md"
+  done
+  report -v what=bars -v ring="$((ring_many + control_page))" \
     "$results/transfer.tsv" "$results/senders.tsv" "$results/shell.tsv" |
     tee "$results/bars.md"
 }

@@ -6,15 +6,19 @@
 #   shell.sh echo-file SEND RECEIVE COUNT   echo into one file until `read` has it from the other
 #   shell.sh echo-socat PORT COUNT          the same by socat over TCP, with connect
 #   shell.sh echo-nc PORT COUNT             the same by nc (OpenBSD's)
+#   shell.sh loop-file SEND RECEIVE COUNT [FILE]    so many echos, or cats of FILE, in a row
+#   shell.sh loop-socat ADDRESS LISTENER COUNT [FILE]    the same by socat, with connect
 #   shell.sh mount SIVCFS DIR COUNT         from starting two sivcfs until a message was read
 #   shell.sh dd TO FROM BYTES BLOCK         dd to dd, each side on a processor
 #   shell.sh dd-endless TO FROM BYTES BLOCK the same if what is read has no end by itself
 #   shell.sh dd-tcp NETNS NETNS ADDRESS PORT BYTES BLOCK    the same by TCP between two of them
+#   shell.sh dd-pipe BYTES BLOCK            the same by a pipe
 #   shell.sh tar TO FROM TREE               tar to tar, which makes the tree anew
 #   shell.sh tar-socat NETNS NETNS ADDRESS PORT TREE
 #
 # The receiver is there before the sender begins, in all cases; a message is sent when the one
-# before it has arrived.  Prints a line each: COUNT lines, or one.
+# before it has arrived, but for those in a row.  Prints a line each, and of what is
+# in a row or in bulk one line, and behind the time the context switches of the whole machine.
 set -euo pipefail
 export LC_ALL=C
 
@@ -117,6 +121,39 @@ echo_tcp() {
   send_all "$name" "$count" "$port"
 }
 
+# one [FILE]: what is sent in a loop.
+one() {
+  if (($#)); then cat "$1"; else echo 'a line'; fi
+}
+
+loop_file() {
+  local send=$1 inbox=$2 count=$3 i
+  shift 3
+
+  sender() { for ((i = 0; i < count; i++)); do one "$@" > "$send"; done; }
+  head -c "$((count * $(one "$@" | wc -c)))" < "$inbox" > /dev/null &
+  carry $! "$@"
+}
+
+loop_socat() {
+  local address=$1 listener=$2 count=$3 bytes receiver i
+  shift 3
+
+  scratch=$(mktemp -d)
+  mkfifo "$scratch/log" "$scratch/bytes"
+  bytes=$((count * $(one "$@" | wc -c)))
+  sender() { for ((i = 0; i < count; i++)); do one "$@" | socat -u - "$address"; done; }
+  socat -d -d -u "$listener,fork" STDOUT > "$scratch/bytes" 2> "$scratch/log" &
+  helpers+=($!)
+  head -c "$bytes" < "$scratch/bytes" > /dev/null &
+  receiver=$!
+  exec 5< "$scratch/log"
+  wait_listening
+  cat <&5 > /dev/null &
+  helpers+=($!)
+  carry "$receiver" "$@"
+}
+
 first_message() {
   local sivcfs=$1 dir=$2 start line
 
@@ -139,13 +176,21 @@ mount_all() {
   done
 }
 
-# Both sides at once, until both have ended.  The function `sender` and what runs in the background.
-carry() {
-  local start=$EPOCHREALTIME
+# Of the whole machine, so far.
+context_switches() {
+  sed -n 's/^ctxt //p' /proc/stat
+}
 
-  sender
-  wait "$1"
-  since "$start"
+# carry PID [ARGUMENT...]: both sides at once, until both have ended: the function `sender`, and that process.
+carry() {
+  local receiver=$1 switches start
+  shift
+
+  switches=$(context_switches)
+  start=$EPOCHREALTIME
+  sender "$@"
+  wait "$receiver"
+  echo "$(since "$start") $(($(context_switches) - switches))"
 }
 
 # on CPU COMMAND...: processor 0 is the sender's.
@@ -169,6 +214,14 @@ listen_in() {
   on 1 ip netns exec "$1" socat -d -d "TCP-LISTEN:$2,reuseaddr" "$3,nofork" 2> "$scratch/log" &
   exec 5< "$scratch/log"
   wait_listening
+}
+
+dd_pipe() {
+  local bytes=$1 block=$2
+
+  scratch=$(mktemp -d)
+  mkfifo "$scratch/pipe"
+  dd_file "$scratch/pipe" "$scratch/pipe" "$bytes" "$block" iflag=fullblock
 }
 
 dd_tcp() {
@@ -220,6 +273,14 @@ case ${1:-} in
     [[ $# == 3 ]] || usage
     echo_tcp send_nc "$2" "$3" nc -v -l -k 127.0.0.1 "$2"
     ;;
+  loop-file)
+    (($# == 4 || $# == 5)) || usage
+    loop_file "${@:2}"
+    ;;
+  loop-socat)
+    (($# == 4 || $# == 5)) || usage
+    loop_socat "${@:2}"
+    ;;
   mount)
     [[ $# == 4 ]] || usage
     mount_all "$2" "$3" "$4"
@@ -235,6 +296,10 @@ case ${1:-} in
   dd-tcp)
     [[ $# == 7 ]] || usage
     dd_tcp "${@:2}"
+    ;;
+  dd-pipe)
+    [[ $# == 3 ]] || usage
+    dd_pipe "${@:2}"
     ;;
   tar)
     [[ $# == 4 ]] || usage

@@ -61,6 +61,7 @@ streams_table() {
     BEGIN {
       name["tcp"] = "TCP over netfront"; name["stream"] = "sivcfs, a stream"
       name["stream-2M"] = "sivcfs, a stream, ring=2M"
+      name["floor"] = "*null FUSE file systems, one in each guest*"
       print "| dd bs=128k, carried by | a write | context switches a MiB | event-channel interrupts a MiB |"
       print "|---|--:|--:|--:|"
     }
