@@ -376,6 +376,15 @@ int outbound_room(struct outbound *out, size_t length)
 	return outbound_space(out, outbound_need(out, length, 0), &space);
 }
 
+void outbound_publish(struct outbound *out)
+{
+	bool asleep = ring_tx_publish(&out->tx);
+
+	if (asleep)
+		hv_port_notify(out->channel.port);
+	spin_met(&sivc_of(out)->spin, !asleep);
+}
+
 /* A whole message in one frame, or a piece of one that is larger than the ring. */
 static int put_piece(struct outbound *out, const struct iovec *message, size_t *offset)
 {
@@ -537,10 +546,10 @@ static int push_batch(struct outbound *out, struct sivc_sending *s)
 	};
 	put = put_batch(out, s);
 	s->batch.end = out->tx.prod;
-	if (ring_tx_publish(&out->tx))
-		hv_port_notify(out->channel.port);
-	if (s->batch.end != s->batch.start)
+	if (s->batch.end != s->batch.start) {
+		outbound_publish(out);
 		outbound_progress(out);
+	}
 	if (page_unchanged(out->page, out->view)) {
 		if (put != -EPROTO)
 			count_sent(out, s);

@@ -125,8 +125,7 @@ static void put(struct sivc_writer *writer, uint32_t flags, const void *data, ui
 
 static void publish(struct outbound *out)
 {
-	if (ring_tx_publish(&out->tx))
-		hv_port_notify(out->channel.port);
+	outbound_publish(out);
 	outbound_progress(out);
 }
 

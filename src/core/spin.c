@@ -69,6 +69,11 @@ static void arm(struct spin *spin, bool all)
 	}
 }
 
+void spin_met(struct spin *spin, bool awake)
+{
+	spin->met = awake;
+}
+
 void spin_allow(struct spin *spin, bool allowed)
 {
 	spin->allowed = allowed;
@@ -78,33 +83,31 @@ void spin_allow(struct spin *spin, bool allowed)
 
 /* How long. */
 
-/* While both sides sleep, a wait is as long as all their wake-ups, and ends sooner only if both
- * spin. */
-static bool may_pay(struct spin *spin, uint64_t most, uint64_t waited, uint64_t now)
+/*
+ * While both sides sleep, a wait is as long as all their wake-ups, and short only if both spin at
+ * the same time.  So each tries it after a pause, or after half of one if the other side was awake,
+ * as it is when it tries.
+ */
+static bool trying(struct spin *spin, uint64_t now)
 {
-	if (waited <= most)
-		return true;
-	if (waited > SPIN_REACH * most)
-		return false;
-	if (spin->tries == 0 && now >= spin->try_again)
-		spin->tries = SPIN_TRIES;
-	if (spin->tries == 0)
-		return false;
-	if (--spin->tries == 0)
-		spin->try_again = now + SPIN_TRY_MS * NSEC_PER_MSEC;
-	return true;
+	uint64_t pause = SPIN_PAUSE_MS * NSEC_PER_MSEC;
+
+	if (now - spin->tried >= (spin->met ? pause / 2 : pause))
+		spin->tried = now;
+	return now - spin->tried < SPIN_TRY_MS * NSEC_PER_MSEC;
 }
 
 static void learn(struct spin *spin, uint64_t most, uint64_t waited, uint64_t now)
 {
-	uint64_t least = SPIN_LEAST_US * NSEC_PER_USEC;
+	uint64_t least = SPIN_LEAST_US * NSEC_PER_USEC, reach = SPIN_REACH * most;
 
-	if (!may_pay(spin, most, waited, now)) {
-		spin->now = spin->now / 2 < least ? 0 : spin->now / 2;
-	} else {
+	if (waited <= most) {
 		spin->now = 2 * spin->now > least ? 2 * spin->now : least;
-		most = waited > most ? SPIN_REACH * most : most;
 		spin->now = spin->now < most ? spin->now : most;
+	} else if (waited <= reach && trying(spin, now)) {
+		spin->now = reach;
+	} else {
+		spin->now = spin->now / 2 < least ? 0 : spin->now / 2;
 	}
 }
 
@@ -172,8 +175,9 @@ static int arm_and_sleep(struct spin *spin, int timeout_ms)
 
 int spin_wait(struct spin *spin, int timeout_ms)
 {
-	uint64_t most = timeout_ms != 0 ? longest(spin) : 0;
-	uint64_t now = spin->now < SPIN_REACH * most ? spin->now : SPIN_REACH * most, start, end;
+	uint64_t most = timeout_ms != 0 ? longest(spin) : 0, reach = SPIN_REACH * most;
+	uint64_t now = spin->now < reach ? spin->now : reach;
+	uint64_t start, end;
 	int r;
 
 	if (most == 0)
@@ -181,7 +185,7 @@ int spin_wait(struct spin *spin, int timeout_ms)
 	/* Mostly no clock is read.  Now and then one wait goes on to loop_run, so that a busy
 	 * channel does not keep others waiting, and is measured. */
 	if (++spin->waits % TURNS_MAX != 0) {
-		if (now == 0)
+		if (now == 0 && !spin->met)
 			return arm_and_sleep(spin, timeout_ms);
 		r = loop_run_tasks(spin->loop);
 		if (r == 0)

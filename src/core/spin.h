@@ -9,7 +9,7 @@
  * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
  * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
  * than the longest spin, and doubled when it was not.  Where both sides sleep, all waits are long,
- * and would be short if both spun.  So some that are too long are tried, a few in a second.
+ * and would be short if both spun.  So now and then longer ones are tried.
  */
 #ifndef SIVC_SPIN_H
 #define SIVC_SPIN_H
@@ -23,13 +23,15 @@ struct spin {
 	uint32_t most; /* us; 0: only in the middle of a message */
 	uint64_t now;  /* ns; what has paid lately */
 	unsigned int waits; /* every TURNS_MAXth is measured */
-	unsigned int tries; /* waits that are too long and may yet pay */
-	uint64_t try_again; /* ns: when there are some again */
+	bool met;           /* to whom we sent last was awake */
+	uint64_t tried;     /* ns: when it was tried last to spin for longer */
 	TAILQ_HEAD(, channel) polled;
 };
 
 void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us);
 void spin_allow(struct spin *spin, bool allowed);
+/* Something was sent, and that domain was awake or had to be signalled. */
+void spin_met(struct spin *spin, bool awake);
 
 /* May a channel be polled?  In the middle of a message: also with SIVC_SPIN_NONE. */
 bool spin_would(const struct spin *spin, bool in_message);

@@ -85,12 +85,12 @@
 
 /*
  * So many times the longest spin is tried, because each side's wait has the other's wake-ups in it:
- * SPIN_TRIES times, and again after SPIN_TRY_MS.  With spin=200 this takes at most 5% of a
- * processor.
+ * for SPIN_TRY_MS in each SPIN_PAUSE_MS, or in half of that.  That takes 5% or 10% of a processor
+ * at most.
  */
-#define SPIN_REACH  5
-#define SPIN_TRIES  50
-#define SPIN_TRY_MS 1000
+#define SPIN_REACH    10
+#define SPIN_TRY_MS   10
+#define SPIN_PAUSE_MS 200
 
 /* us; less would not pay for two system calls. */
 #define SPIN_LEAST_US 5
