@@ -27,7 +27,7 @@ array width[8] = [3, 2, 3, 3, 2, 1.5, 1.5, 1.5]
 array dashes[8] = [1, 2, 1, 1, 2, 1, 1, 1]
 
 set xlabel 'bytes a message'
-set xtics ('64' 64, '1 Ki' 1024, '4 Ki' 4096, '128 Ki' 131072, '512 Ki' 524288)
+set xtics ('64' 64, '1 Ki' 1024, '4 Ki' 4096, '32 Ki' 32768, '128 Ki' 131072, '512 Ki' 524288)
 set xrange [48:700000]
 
 set output directory.'/oneway.svg'
