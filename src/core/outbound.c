@@ -383,6 +383,7 @@ void outbound_publish(struct outbound *out)
 	if (asleep)
 		hv_port_notify(out->channel.port);
 	spin_met(&sivc_of(out)->spin, !asleep);
+	outbound_progress(out);
 }
 
 /* A whole message in one frame, or a piece of one that is larger than the ring. */
@@ -546,10 +547,8 @@ static int push_batch(struct outbound *out, struct sivc_sending *s)
 	};
 	put = put_batch(out, s);
 	s->batch.end = out->tx.prod;
-	if (s->batch.end != s->batch.start) {
+	if (s->batch.end != s->batch.start)
 		outbound_publish(out);
-		outbound_progress(out);
-	}
 	if (page_unchanged(out->page, out->view)) {
 		if (put != -EPROTO)
 			count_sent(out, s);

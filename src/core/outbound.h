@@ -166,7 +166,7 @@ bool outbound_arm(struct outbound *out, uint32_t need);
 /* A turn brought nothing.  After FRUITLESS_MAX in a row: OUTBOUND_BACKOFF. */
 void outbound_fruitless(struct outbound *out);
 void outbound_progress(struct outbound *out);
-/* What was put; signals if R sleeps. */
+/* What was put; signals if R sleeps.  That is progress. */
 void outbound_publish(struct outbound *out);
 
 #endif

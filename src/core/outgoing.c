@@ -123,12 +123,6 @@ static void put(struct sivc_writer *writer, uint32_t flags, const void *data, ui
 	ring_tx_put(&out->tx, flags, data, length);
 }
 
-static void publish(struct outbound *out)
-{
-	outbound_publish(out);
-	outbound_progress(out);
-}
-
 int outgoing_write(struct sivc_writer *writer, const void *data, size_t length, size_t *sent)
 {
 	struct outbound *out = writer->out;
@@ -145,7 +139,7 @@ int outgoing_write(struct sivc_writer *writer, const void *data, size_t length, 
 		if (ring_span(n) > room)
 			n = ring_fitting(room);
 		put(writer, 0, bytes + *sent, n);
-		publish(out);
+		outbound_publish(out);
 		*sent += n;
 		out->counters.bytes += n;
 	}
@@ -166,7 +160,7 @@ static int send_end(struct sivc_writer *writer)
 	if (r != 0)
 		return r;
 	put(writer, cut ? SIVC_FRAME_CUT : SIVC_FRAME_LAST, "", 0);
-	publish(out);
+	outbound_publish(out);
 	out->counters.cut += cut;
 	out->counters.ended += !cut;
 	return 0;

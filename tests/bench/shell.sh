@@ -99,16 +99,13 @@ wait_listening() {
   die "no listener: ${line:-it has ended}"
 }
 
-# The receiver's answers come from descriptor 4, the listener's log from descriptor 5.
+# listen COMMAND...: what it gets comes from descriptor 6, its log from descriptor 5.
 listen() {
-  local log=$1
-  shift
-
-  mkfifo "$log"
-  exec 6< <(exec "$@" 2> "$log")
+  scratch=$(mktemp -d)
+  mkfifo "$scratch/log"
+  exec 6< <(exec "$@" 2> "$scratch/log")
   helpers+=($!)
-  exec 5< "$log"
-  exec 4< <(receive <&6)
+  exec 5< "$scratch/log"
   wait_listening
 }
 
@@ -116,8 +113,8 @@ echo_tcp() {
   local name=$1 port=$2 count=$3
   shift 3
 
-  scratch=$(mktemp -d)
-  listen "$scratch/log" "$@"
+  listen "$@"
+  exec 4< <(receive <&6)
   send_all "$name" "$count" "$port"
 }
 
@@ -139,16 +136,11 @@ loop_socat() {
   local address=$1 listener=$2 count=$3 bytes receiver i
   shift 3
 
-  scratch=$(mktemp -d)
-  mkfifo "$scratch/log" "$scratch/bytes"
   bytes=$((count * $(one "$@" | wc -c)))
   sender() { for ((i = 0; i < count; i++)); do one "$@" | socat -u - "$address"; done; }
-  socat -d -d -u "$listener,fork" STDOUT > "$scratch/bytes" 2> "$scratch/log" &
-  helpers+=($!)
-  head -c "$bytes" < "$scratch/bytes" > /dev/null &
+  listen socat -d -d -u "$listener,fork" STDOUT
+  head -c "$bytes" <&6 > /dev/null &
   receiver=$!
-  exec 5< "$scratch/log"
-  wait_listening
   cat <&5 > /dev/null &
   helpers+=($!)
   carry "$receiver" "$@"

@@ -141,12 +141,13 @@ local /sivc3 sivc user=sivc,dir=/run/sivc,domid=3,acl=/etc/sivc/2.acl,x-systemd.
 
   # Who reads when it is stopped gets what has come.
   inside sh -c 'echo unread > /sivc1/peers/2'
+  inside mkfifo /tmp/go
   start reader nsenter --target "$init" --all -- sh -c 'exec 3< /sivc2/inbox; touch /tmp/open
-    until [ -e /tmp/go ]; do sleep 0.1; done; read -r line <&3; echo "$line"'
+    read -r go < /tmp/go; read -r line <&3; echo "$line"'
   eventually inside test -e /tmp/open
   inside systemctl stop --no-block sivcfs@sivc2.service
   eventually refused_inside
-  inside touch /tmp/go
+  inside sh -c 'echo go > /tmp/go'
   finish reader
   same "$output" unread
   eventually active sivcfs@sivc2.service inactive

@@ -104,15 +104,22 @@ calls() {
   ends_server
 }
 
+# A line in `go` lets one program on.  Open both ways: to write waits for nobody.
+gate() {
+  mkfifo go
+  exec {gate}<>go
+}
+
 @test "an answer to a call that was given up is not another caller's answer" {
-  service --max 1 -- sh -c 'read -r line; [ "$line" != slow ] || while [ ! -e go ]; do sleep 0.01; done; echo "$line"'
+  gate
+  service --max 1 -- sh -c 'read -r line; [ "$line" != slow ] || read -r go < go; echo "$line"'
   echo slow > slow
   start_input=slow start slow "$call" 2/streams/lookup 1
   echo fast > fast
   start_input=fast start other "$call" 3/streams/lookup 1
   kill -TERM "${job_pid[slow]}"
   finish slow
-  touch go
+  echo >&"$gate"
   finish other
   same "$status $output" "0 fast"
   same "$(calls 2 < fast)" "fast"
@@ -121,7 +128,8 @@ calls() {
 
 # The directory is the program's alone: of two at a time one would fail.
 @test "no more programs run at a time than --max; the other callers wait" {
-  service --max 1 -- sh -c 'read -r line && mkdir mine && while [ ! -e go ]; do sleep 0.01; done; rmdir mine && echo "$line"'
+  gate
+  service --max 1 -- sh -c 'read -r line && mkdir mine && read -r go < go; rmdir mine && echo "$line"'
   local id
   for id in 2 3; do
     echo "$id" > "call-$id"
@@ -130,7 +138,7 @@ calls() {
   eventually test -d mine
   # The other call has come, too, and is not read.
   eventually other_waits
-  touch go
+  printf '\n\n' >&"$gate"
   for id in 2 3; do
     finish "caller-$id"
     same "$status $output" "0 $id"

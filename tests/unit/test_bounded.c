@@ -698,8 +698,8 @@ static bool thousands_of_names_and_everybody(void)
 /* Messages that come a little later than we are to spin for. */
 
 #define GAP_US 700 /* longer than SIVC_SPIN_DEFAULT, within SPIN_REACH */
-#define WAIT_PERCENT                                                                               \
-	25 /* of a processor, more than without: spinning all the time takes nearly all */
+/* Of a processor, more than without spinning; all the time it takes nearly all. */
+#define WAIT_PERCENT 25
 
 struct ticks {
 	struct scene scene;
