@@ -140,7 +140,12 @@ quiet_kernel() {
   same "$output" ""
 }
 
-# came_back N OLD_ID: it answers, and is another domain.
+# comes_back N OLD_ID: until it answers, and is another domain.  A boot is many steps.
+comes_back() {
+  local patience=$((patience * 2))
+  eventually came_back "$@"
+}
+
 came_back() {
   local now
   forget_id "$1"
@@ -153,7 +158,7 @@ save_and_restore() {
   local old
   old=$(id "$1")
   in_domain 0 "xl save sivc-u$1 /tmp/u$1 && xl restore /tmp/u$1; status=\$?; rm -f /tmp/u$1; exit \$status"
-  eventually came_back "$1" "$old"
+  comes_back "$1" "$old"
 }
 
 # only_known_warnings N: what Linux 6.1 has to say when grants and event channels of before are

@@ -105,7 +105,7 @@ may_not_send() {
   eventually may_send 2 sivc-u1
   old=$(id 2)
   in_domain 2 '(sleep 0.5; echo b > /proc/sysrq-trigger) &'
-  eventually came_back 2 "$old"
+  comes_back 2 "$old"
   eventually in_domain 1 "[[ \$(readlink /sivc/peers/sivc-u2) == $(id 2) ]]"
   mount_in 2
   mounted=()
