@@ -767,7 +767,8 @@ static bool crowded(void)
 	spin->now = spin->most * NSEC_PER_USEC;
 	CHECK_IS(sivc_add_fd(s.victim.sivc, event, POLLIN, lose_the_processor, &event), 0);
 	loop_run_tasks(&s.victim.sivc->loop); /* there is nothing: it is polled */
-	for (int i = 0; i < 2 && spin->now != 0; i++) /* the first may have found something else */
+	/* The first may have found something else. */
+	for (int i = 0; i < 2 && spin->now != 0; i++)
 		sivc_wait(s.victim.sivc, 1000);
 	CHECK_IS(spin->now, 0);
 	until = spin->tried + SPIN_PAUSE_MS * NSEC_PER_MSEC;
