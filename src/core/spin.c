@@ -101,11 +101,7 @@ static void learn(struct spin *spin, uint64_t most, uint64_t waited, uint64_t no
 {
 	uint64_t least = SPIN_LEAST_US * NSEC_PER_USEC, reach = SPIN_REACH * most;
 
-	if (spin->crowded && now - spin->tried >= SPIN_PAUSE_MS * NSEC_PER_MSEC)
-		spin->crowded = false;
-	if (spin->crowded) {
-		spin->now = 0;
-	} else if (waited <= most) {
+	if (waited <= most) {
 		spin->now = 2 * spin->now > least ? 2 * spin->now : least;
 		spin->now = spin->now < most ? spin->now : most;
 	} else if (waited <= reach && trying(spin, now)) {
@@ -157,24 +153,17 @@ static int look_and_do(struct spin *spin)
 }
 
 /* Returns how much there was to do. */
-static int look_for(struct spin *spin, uint64_t start, uint64_t most)
+static int look_until(struct spin *spin, uint64_t end)
 {
-	uint64_t now = start, last;
 	int r;
 
 	do {
-		last = now;
 		sched_yield(); /* the other side may need this processor */
 		spin_look(spin);
 		r = loop_run(spin->loop, 0);
 		if (r == 0)
 			r = look_and_do(spin);
-		now = loop_now();
-		if (now - last > SPIN_CROWDED_US * NSEC_PER_USEC) {
-			spin->crowded = true;
-			spin->tried = now;
-		}
-	} while (r == 0 && !spin->crowded && now - start < most);
+	} while (r == 0 && loop_now() < end);
 	return r;
 }
 
@@ -196,7 +185,7 @@ int spin_wait(struct spin *spin, int timeout_ms)
 	/* Mostly no clock is read.  Now and then one wait goes on to loop_run, so that a busy
 	 * channel does not keep others waiting, and is measured. */
 	if (++spin->waits % TURNS_MAX != 0) {
-		if (now == 0 && (spin->crowded || !spin->met))
+		if (now == 0 && !spin->met)
 			return arm_and_sleep(spin, timeout_ms);
 		r = loop_run_tasks(spin->loop);
 		if (r == 0)
@@ -205,7 +194,7 @@ int spin_wait(struct spin *spin, int timeout_ms)
 			return r;
 	}
 	start = loop_now();
-	r = now > 0 ? look_for(spin, start, now) : 0;
+	r = now > 0 ? look_until(spin, start + now) : 0;
 	if (r == 0)
 		r = arm_and_sleep(spin, timeout_ms);
 	end = loop_now();

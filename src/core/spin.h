@@ -10,10 +10,6 @@
  * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
  * than the longest spin, and doubled when it was not.  Where both sides sleep, all waits are long,
  * and would be short if both spun.  So now and then longer ones are tried.
- *
- * Where more want to run than there are processors, who spins uses up its share, and the scheduler
- * lets it wait for a whole slice when it is woken next.  So who lost its processor while it spun
- * does not spin for a while.
  */
 #ifndef SIVC_SPIN_H
 #define SIVC_SPIN_H
@@ -28,7 +24,6 @@ struct spin {
 	uint64_t now;  /* ns; what has paid lately */
 	unsigned int waits; /* every TURNS_MAXth is measured */
 	bool met;           /* to whom we sent last was awake */
-	bool crowded;       /* the processor was lost while we spun; since `tried` */
 	uint64_t tried;     /* ns: when it was tried last to spin for longer */
 	TAILQ_HEAD(, channel) polled;
 };

@@ -95,12 +95,6 @@
 /* us; less would not pay for two system calls. */
 #define SPIN_LEAST_US 5
 
-/*
- * us between two looks: another process had the processor.  One that shares it with us and spins as
- * well goes on after less; a slice of Linux is 2.8 ms and more where there are two processors.
- */
-#define SPIN_CROWDED_US 2500
-
 /* Bytes a turn, on average, for which we spin.  Honest senders bring a PIECE_PART of the ring. */
 #define FLOW_LEAST 512
 
