@@ -153,6 +153,14 @@ came_back() {
   [[ $now != "$2" ]]
 }
 
+# reboot N: it is gone without a word, and comes back in another domain.
+reboot() {
+  local old
+  old=$(id "$1")
+  in_domain "$1" '(sleep 0.5; echo b > /proc/sysrq-trigger) &'
+  comes_back "$1" "$old"
+}
+
 # save_and_restore N: it is the same guest, in another domain.
 save_and_restore() {
   local old
