@@ -245,6 +245,7 @@ static const struct condition conditions[] = {
 	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_DUPFD_CLOEXEC)},
 	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_SETPIPE_SZ)},
 	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_OFD_SETLK)},
+	{SCMP_SYS(fcntl), MASKED(1, UINT32_MAX, F_OFD_GETLK)},
 	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_GETFL)},
 	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_SETFL)},
 	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_GETFD)},
@@ -252,6 +253,7 @@ static const struct condition conditions[] = {
 	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_DUPFD_CLOEXEC)},
 	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_SETPIPE_SZ)},
 	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_OFD_SETLK)},
+	{SCMP_SYS(fcntl64), MASKED(1, UINT32_MAX, F_OFD_GETLK)},
 	/* No set-id bits. */
 	{SCMP_SYS(fchmod), MASKED(1, S_ISUID | S_ISGID, 0)},
 	/* FIFOs are the local backend's event channels; there are no devices to be made. */

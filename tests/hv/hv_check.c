@@ -11,6 +11,7 @@
  *	hv_check user DOMID     maps the pages of domain DOMID, and tries what it must not
  *	hv_check self           one domain is both
  *	hv_check limits         until grants, nodes and watches run out
+ *	hv_check restored       the domain is restored, and gives up ports before it has noticed
  *
  * Owner and user talk through a control page that the owner shares: the user writes `request` and
  * signals, the owner does it, writes `reply` and signals.  Prints "ok - ..." or "not ok - ..." for
@@ -815,6 +816,36 @@ static int local(void)
 	return system(command) != 0 || failures > 0 || results->failed;
 }
 
+/*
+ * The domain is saved and restored between "waits" and SIGUSR1.
+ */
+static int restored(void)
+{
+	struct hv_port *ports[RING_PAGES];
+	struct side side;
+	sigset_t go_on;
+	bool good = true;
+	int signal;
+
+	sigemptyset(&go_on);
+	sigaddset(&go_on, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &go_on, NULL);
+	side_open(&side);
+	for (int i = 0; i < RING_PAGES; i++)
+		good &= hv_port_alloc(side.events, 0, on_signal, &side, &ports[i]) == 0;
+	check(good, "ports can be allocated");
+	printf("# waits\n");
+	fflush(stdout);
+	sigwait(&go_on, &signal);
+	check(!hv_lost(side.hv), "nothing has told of a restore");
+	for (int i = 0; i < RING_PAGES; i++)
+		hv_port_free(ports[i]);
+	check(hv_lost(side.hv), "who gives up a port is told");
+	side_close(&side);
+	check(errors_logged == 0, "the kernel gives up what was lost");
+	return results->failed;
+}
+
 int main(int argc, char **argv)
 {
 	const char *role = argc > 1 ? argv[1] : "";
@@ -833,6 +864,8 @@ int main(int argc, char **argv)
 		return self();
 	if (argc == 2 && strcmp(role, "limits") == 0)
 		return limits();
-	fprintf(stderr, "usage: hv_check | owner DOMID | user DOMID | self | limits\n");
+	if (argc == 2 && strcmp(role, "restored") == 0)
+		return restored();
+	fprintf(stderr, "usage: hv_check | owner DOMID | user DOMID | self | limits | restored\n");
 	return 2;
 }

@@ -277,6 +277,35 @@ static bool each_call_may_fail(void)
 	return true;
 }
 
+/* Another process of the domain has event channels of before: whether it is the call `n` that tells. */
+static bool is_told_by(unsigned long n, bool *told)
+{
+	scene_open(&scene);
+	CHECK_IS(sivc_peer_open(scene.victim.ep, ATTACKER), 0); /* a watch, which tells of it */
+	fake_restore(scene.victim.sivc->hv, RESTORED);
+	fake.fail_at = n;
+	fake.fail_error = -EAGAIN;
+	house_run(&scene.victim);
+	*told = fake.failed == FAKE_EVENTS;
+	if (*told) {
+		CHECK(scene.victim.sivc->lost);
+		house_live(&scene.victim, 500);
+		CHECK(!scene.victim.sivc->lost);
+	}
+	scene_close(&scene);
+	return true;
+}
+
+static bool others_give_up_first(void)
+{
+	bool told = false;
+
+	for (unsigned long n = 1; !told; n++)
+		if (!is_told_by(n, &told))
+			return false;
+	return true;
+}
+
 /* What a user had read of the names, as often as is allowed, is not what is so afterwards. */
 static bool names_are_new(void)
 {
@@ -398,6 +427,7 @@ int main(void)
 		sender_is_restored);
 	holds("and when the receiver's is", receiver_is_restored);
 	holds("each call may fail once while it comes back", each_call_may_fail);
+	holds("it waits for other processes of the domain", others_give_up_first);
 	holds("names are read anew then", names_are_new);
 	holds("when the store has answered too late, messages go on, and then all is made anew",
 		late_store);

@@ -21,6 +21,29 @@ load helpers
   same "$(in_domain 1 "dd if=/sivc/peers/$new iflag=nonblock bs=100 status=none")" hello
 }
 
+@test "processes of a restored guest give up their event channels, each, before one takes new ones" {
+  local one
+  mount_in 1
+  one=$(id 1)
+  # It is the first, so that it has the lowest numbers, which are the first to be given out again.
+  in_domain 2 'exec hv_check restored >/tmp/late 2>&1 &'
+  eventually in_domain 2 'grep -q waits /tmp/late'
+  in_domain 2 'mkdir -p /sivc; exec sivcfs xen /sivc -f >/tmp/mount 2>&1 &'
+  mounted+=(2)
+  eventually in_domain 2 'mountpoint -q /sivc'
+  permit 1 2
+  in_domain 2 "echo before > /sivc/peers/$one"
+  save_and_restore 2
+  eventually in_domain 2 'grep -q "has not noticed the restore yet" /tmp/mount'
+  in_domain 2 '! grep "this is domain" /tmp/mount && pkill -USR1 -x hv_check'
+  eventually in_domain 2 'grep "this is domain" /tmp/mount'
+  eventually in_domain 2 '! pgrep -x hv_check'
+  in_domain 2 'cat /tmp/late; ! grep "not ok" /tmp/late'
+  permit 1 2
+  in_domain 2 "echo after > /sivc/peers/$one"
+  only_known_warnings 2
+}
+
 @test "a guest is saved and restored with a reader that waits and a sender in mid-stream" {
   mount_in 1 ring=4K # few messages of the stream can be under way
   mount_in 2

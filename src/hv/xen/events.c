@@ -17,11 +17,17 @@
  * to be given a port by Xen that it thinks it has already (it says EEXIST).  Xen gives the lowest
  * number that is free, so we take the numbers below one that was lost until that is the lowest.
  * What the driver forgets is lost until the domain ends: some hundred bytes a port.
+ *
+ * No other process of the domain must take that number meanwhile.  So they forget one at a time
+ * (flock), and none gets a new set before all have closed those of before: each set holds a lock
+ * for reading on one byte of /dev/xen/evtchn, which the domain's id gives.  (Where the id stays the
+ * same on another host, the order is left to chance.)
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -48,6 +54,34 @@ static struct xen_events *events_of(struct hv_events *events)
 	return (struct xen_events *)events;
 }
 
+/* The byte that is locked.  Not the first: 0 bytes before it would mean all (fcntl). */
+static off_t byte_of(uint16_t domid)
+{
+	return 1 + (off_t)domid;
+}
+
+static int lock_byte(int fd, uint16_t domid)
+{
+	struct flock own = {.l_type = F_RDLCK, .l_start = byte_of(domid), .l_len = 1};
+
+	return fcntl(fd, F_OFD_SETLK, &own);
+}
+
+static bool is_locked(int fd, off_t first, off_t length)
+{
+	struct flock any = {.l_type = F_WRLCK, .l_start = first, .l_len = length};
+
+	return fcntl(fd, F_OFD_GETLK, &any) == 0 && any.l_type != F_UNLCK;
+}
+
+/* Whether a process has a set that was opened when this domain had another id. */
+static bool any_of_before(int fd, uint16_t domid)
+{
+	off_t own = byte_of(domid);
+
+	return is_locked(fd, 0, own) || is_locked(fd, own + 1, 0 /* to the end */);
+}
+
 int xen_events_new(struct hv *hv, struct hv_events **out)
 {
 	struct xen_events *events = calloc(1, sizeof(*events));
@@ -60,11 +94,16 @@ int xen_events_new(struct hv *hv, struct hv_events **out)
 	/* Reading must not wait; the library has no way to say so. */
 	if (!events->handle ||
 		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0 ||
+		lock_byte(xenevtchn_fd(events->handle), hv->domid) < 0 ||
 		fork_add(xenevtchn_fd(events->handle)) < 0) {
 		error = errno;
 		xenevtchn_close(events->handle);
 		free(events);
 		return xen_no_device(hv, "/dev/xen/evtchn", "xen-evtchn", error);
+	}
+	if (any_of_before(xenevtchn_fd(events->handle), hv->domid)) {
+		xen_events_free(&events->events);
+		return -EAGAIN;
 	}
 	*out = &events->events;
 	return 0;
@@ -88,7 +127,10 @@ static bool forget_with(struct xen_events *events, xenevtchn_handle *spare)
 	return xenevtchn_bind_unbound_port(events->handle, DOMID_SELF) < 0 && errno == EEXIST;
 }
 
-/* Makes the driver forget the ports that were lost by a restore, so that the file can be closed. */
+/*
+ * Makes the driver forget the ports that were lost by a restore, so that the file can be closed.
+ * Other processes that do so are waited for: that takes each some system calls.
+ */
 static bool forget_lost(struct xen_events *events)
 {
 	xenevtchn_handle *spare = xenevtchn_open(&xen_of(events->events.hv)->logger.vtable, 0);
@@ -96,6 +138,7 @@ static bool forget_lost(struct xen_events *events)
 
 	if (!spare)
 		return false;
+	flock(xenevtchn_fd(spare), LOCK_EX); /* until it is closed */
 	forgotten = forget_with(events, spare);
 	xenevtchn_close(spare);
 	return forgotten;
@@ -107,12 +150,14 @@ void xen_events_free(struct hv_events *base)
 	struct xen_port *port, *next;
 
 	fork_remove(xenevtchn_fd(events->handle));
-	if (!events->ports || forget_lost(events))
+	if (!events->ports || forget_lost(events)) {
 		xenevtchn_close(events->handle);
-	else
+	} else {
+		fcntl(xenevtchn_fd(events->handle), F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK});
 		hv_log(base->hv, LOG_WARNING,
 			"the kernel does not give up event channels of before the restore: when "
 			"this program ends, its process may stay");
+	}
 	HASH_ITER (hh, events->ports, port, next) {
 		HASH_DEL(events->ports, port);
 		free(port);
@@ -220,7 +265,7 @@ void xen_port_free(struct hv_port *base)
 	struct xen_events *events = events_of(base->events);
 
 	xen_self_port_freed(xen_of(base->events->hv), base);
-	if (hv_lost(base->events->hv)) {
+	if (xen_lost(xen_of(base->events->hv))) {
 		port->lost = true; /* xen_events_free needs its number */
 		return;
 	}

@@ -145,30 +145,30 @@ static void xen_unserve(struct hv *hv, const char *endpoint)
  */
 
 /*
- * After a restore the kernel sets our watches again, which makes them fire.  The domain's id tells
- * a restore on the same host; on another host it may be the same, but what we wrote is gone.
+ * The domain's id tells a restore on the same host; on another host it may be the same, but what we
+ * wrote is gone.
  */
 static bool was_restored(struct xen_hv *xen)
 {
-	struct xen_lock *lock;
+	const struct xen_lock *lock = LIST_FIRST(&xen->locks);
 	uint16_t domid;
 
 	if (xen_store_domid(xen->thread, &domid) < 0)
 		return false;
-	if (domid != xen->hv.domid)
-		return true;
-	LIST_FOREACH (lock, &xen->locks, link)
-		if (!xen_endpoint_exists(xen, lock->endpoint))
-			return true;
-	return false;
+	return domid != xen->hv.domid || (lock && !xen_endpoint_exists(xen, lock->endpoint));
 }
 
-static void on_domid(void *data)
+bool xen_lost(struct xen_hv *xen)
 {
-	struct xen_hv *xen = data;
-
 	if (!hv_lost(&xen->hv) && was_restored(xen))
 		xen->hv.lost = true;
+	return hv_lost(&xen->hv);
+}
+
+/* After a restore the kernel sets our watches again, the last one first, which makes them fire. */
+static void on_domid(void *data)
+{
+	xen_lost(data);
 }
 
 /*

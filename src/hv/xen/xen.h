@@ -72,6 +72,9 @@ static inline struct xen_hv *xen_of(struct hv *hv)
 	return (struct xen_hv *)hv;
 }
 
+/* hv_lost(), after xenstore was asked: before what the kernel does not survive after a restore. */
+bool xen_lost(struct xen_hv *xen);
+
 /* Says why a device of /dev/xen could not be opened and what to do.  Returns -error. */
 int xen_no_device(const struct hv *hv, const char *device, const char *module, int error);
 
