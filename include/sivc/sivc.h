@@ -196,7 +196,8 @@ void sivc_peer_close(struct sivc_endpoint *endpoint, uint16_t domid);
  * takes the receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
  *
  * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's
- * length, which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.
+ * length, which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.  What
+ * was in the buffer is gone in any case: the pieces of a message are put together there.
  */
 #define SIVC_NOWAIT 1
 

@@ -9,6 +9,7 @@
 #include "core.h"
 
 struct inbound;
+struct loan;
 struct outbound;
 
 /* Freed when its function was called, or by sivc_wait_cancel. */
@@ -17,6 +18,7 @@ struct sivc_waiter {
 	struct waiters *list;
 	struct inbound *in;       /* to receive: from that domain; NULL: from any */
 	sivc_receive_fn *receive; /* NULL: it waits to send */
+	struct loan *loan;        /* where a message to receive may be put together; may be NULL */
 	sivc_ready_fn *ready;
 	sivc_read_fn *read; /* until all was read; NULL: for room */
 	void *data;
@@ -41,6 +43,7 @@ struct receiver {
 	unsigned int taken;          /* messages since the last look at events */
 	struct waiters waiters;      /* for a message of any domain */
 	unsigned int waiting;        /* all waiters, those of inbounds included */
+	struct loan *loan;           /* of a caller who takes what there is, meanwhile */
 	struct loop_task serve;
 	struct loop_timer serve_again;
 };

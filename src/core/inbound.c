@@ -49,24 +49,68 @@ static uint32_t unread_length(const struct sivc_unread *unread)
 	return unread->length - unread->offset;
 }
 
+static uint8_t *unread_bytes(struct sivc_unread *unread)
+{
+	return unread->loan ? unread->loan->bytes : unread->bytes;
+}
+
 static void unread_append(struct sivc_unread *unread, const struct iovec *iov, int count)
 {
+	uint8_t *bytes = unread_bytes(unread);
+
 	for (int i = 0; i < count; i++) {
-		shared_copy_from(unread->bytes + unread->length, iov[i].iov_base, iov[i].iov_len);
+		shared_copy_from(bytes + unread->length, iov[i].iov_base, iov[i].iov_len);
 		unread->length += (uint32_t)iov[i].iov_len;
 	}
+}
+
+static void unread_lend(struct sivc_unread *unread, struct loan *loan)
+{
+	unread->loan = loan;
+	loan->unread = unread;
+}
+
+static void unread_destroy(struct sivc_unread *unread)
+{
+	if (unread && unread->loan)
+		unread->loan->unread = NULL;
+	free(unread);
 }
 
 static void unread_free(struct inbound *in, struct sivc_unread *unread)
 {
 	in->unread_bytes -= unread_length(unread);
 	TAILQ_REMOVE(&in->unread, unread, link);
-	free(unread);
+	unread_destroy(unread);
+}
+
+void inbound_loan_end(struct loan *loan)
+{
+	struct sivc_unread *unread = loan->unread;
+
+	if (!unread)
+		return;
+	memcpy(unread->bytes, loan->bytes, unread->length);
+	unread->loan = NULL;
+	loan->unread = NULL;
+}
+
+/* Of who will have the next message of this domain. */
+static struct loan *loan_offered(const struct inbound *in)
+{
+	const struct receiver *receiver = &in->ep->receiver;
+	const struct sivc_waiter *waiter = TAILQ_FIRST(&in->waiters);
+	struct loan *loan;
+
+	if (!waiter)
+		waiter = TAILQ_FIRST(&receiver->waiters);
+	loan = waiter ? waiter->loan : receiver->loan;
+	return loan && !loan->unread && loan->size > 0 ? loan : NULL;
 }
 
 static void assembly_drop(struct assembly *assembly)
 {
-	free(assembly->message);
+	unread_destroy(assembly->message);
 	assembly->message = NULL;
 	assembly->capacity = 0;
 	assembly->turns = 0;
@@ -105,10 +149,29 @@ static int assembly_reserve(struct inbound *in, uint32_t more)
 	bigger = realloc(assembly->message, sizeof(*bigger) + capacity);
 	if (!bigger)
 		return -ENOMEM;
-	bigger->length = length;
-	bigger->offset = 0;
+	if (!assembly->message)
+		*bigger = (struct sivc_unread){.loan = NULL};
+	else if (bigger->loan)
+		bigger->loan->unread = bigger;
 	assembly->message = bigger;
 	assembly->capacity = capacity;
+	return 0;
+}
+
+/* Where the next piece goes.  There is memory of ours for it as well, so that a loan can end. */
+static int assembly_place(struct inbound *in, const struct ring_frame *frame)
+{
+	int r = assembly_reserve(in, frame->length);
+	struct sivc_unread *message = in->assembly.message;
+	struct loan *loan;
+
+	if (r < 0)
+		return r;
+	loan = frame->flags & SIVC_FRAME_FIRST ? loan_offered(in) : message->loan;
+	if (loan && loan->size - message->length < frame->length)
+		inbound_loan_end(loan);
+	else if (loan)
+		unread_lend(message, loan);
 	return 0;
 }
 
@@ -122,7 +185,7 @@ static int assembly_add(struct inbound *in, const struct ring_frame *frame)
 		assembly_abandon(assembly);
 	else if (!assembly->message)
 		return -EPROTO;
-	r = assembly_reserve(in, frame->length);
+	r = assembly_place(in, frame);
 	if (r < 0)
 		return r;
 	unread_append(assembly->message, frame->iov, frame->iovcnt);
@@ -555,7 +618,7 @@ void inbound_touch(const struct iovec *iov, int iovcnt)
 
 int inbound_peek(struct inbound *in, struct sivc_message *message)
 {
-	const struct sivc_unread *unread;
+	struct sivc_unread *unread;
 	int r = find_message(in);
 
 	if (r < 0)
@@ -568,7 +631,7 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 		message->length = unread_length(unread);
 		message->iovcnt = 1;
 		message->iov[0] = (struct iovec){
-			(void *)(uintptr_t)(unread->bytes + unread->offset), message->length};
+			unread_bytes(unread) + unread->offset, message->length};
 	} else {
 		message->length = in->frame.length;
 		message->iovcnt = in->frame.iovcnt;
@@ -617,6 +680,8 @@ int inbound_take(
 	int r = 0;
 
 	if (unread) {
+		if (unread->loan)
+			inbound_loan_end(unread->loan);
 		in->unread_bytes -= unread_length(unread);
 		TAILQ_REMOVE(&in->unread, unread, link);
 		TAILQ_INSERT_TAIL(&in->taken, unread, link);

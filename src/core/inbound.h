@@ -24,10 +24,18 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+/* A caller's memory, where a message in pieces is put together that he waits for. */
+struct loan {
+	uint8_t *bytes;
+	size_t size;
+	struct sivc_unread *unread; /* what is there now; NULL: nothing */
+};
+
 /* A message out of the ring: unread, or taken by a reader. */
 struct sivc_unread {
 	TAILQ_ENTRY(sivc_unread) link;
 	struct inbound *in; /* if taken; NULL: the endpoint was closed */
+	struct loan *loan;  /* where its bytes are; NULL: here */
 	uint32_t length;
 	uint32_t offset; /* of what was not read */
 	uint8_t bytes[];
@@ -157,6 +165,8 @@ void inbound_consume(struct inbound *in);
 int inbound_take(
 	struct inbound *in, const struct sivc_message *message, struct sivc_unread **unread);
 void inbound_putback(struct sivc_unread *unread);
+/* The memory is its owner's again; what is there goes on elsewhere.  Cannot fail. */
+void inbound_loan_end(struct loan *loan);
 /*
  * Bytes in a ring that will be handed to a system call.  Memory that is gone (a file of the local
  * backend that somebody has cut) must be noticed before, by a load that the backend can mend: a

@@ -315,18 +315,29 @@ static int peek_one(struct sivc_endpoint *ep, uint16_t domid, struct sivc_messag
 	return r;
 }
 
-int receiver_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
+static int peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 {
 	if (from == SIVC_ANY)
 		return next_message(ep, message);
 	return domid_valid(from) ? peek_one(ep, (uint16_t)from, message) : -EINVAL;
 }
 
+int receiver_peek(
+	struct sivc_endpoint *ep, int from, struct loan *loan, struct sivc_message *message)
+{
+	int r;
+
+	ep->receiver.loan = loan;
+	r = peek(ep, from, message);
+	ep->receiver.loan = NULL;
+	return r;
+}
+
 /* Polled rings and events are looked at before it is said that there is nothing. */
 int sivc_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message)
 {
 	struct receiver *receiver = &ep->receiver;
-	int r = receiver_peek(ep, from, message);
+	int r = peek(ep, from, message);
 
 	if (r != -EAGAIN || from != SIVC_ANY || !TAILQ_EMPTY(&receiver->ready))
 		return r;
@@ -519,8 +530,8 @@ static int wait_add(struct sivc_endpoint *ep, struct inbound *in, struct waiters
 }
 
 /* What is there already, and who was not asked to signal yet, is found by serving. */
-int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, void *data,
-	struct sivc_waiter **result)
+int receiver_wait(struct sivc_endpoint *ep, int from, struct loan *loan, sivc_receive_fn *fn,
+	void *data, struct sivc_waiter **result)
 {
 	struct receiver *receiver = &ep->receiver;
 	struct inbound *in = NULL;
@@ -532,11 +543,18 @@ int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, v
 		r = wait_add(ep, in, in ? &in->waiters : &receiver->waiters, fn, data, result);
 	if (r < 0)
 		return r;
+	(*result)->loan = loan;
 	if (in)
 		make_ready(in);
 	else if (!TAILQ_EMPTY(&receiver->ready))
 		loop_defer(&ep->sivc->loop, &receiver->serve, on_serve);
 	return 0;
+}
+
+int sivc_wait_receive(struct sivc_endpoint *ep, int from, sivc_receive_fn *fn, void *data,
+	struct sivc_waiter **result)
+{
+	return receiver_wait(ep, from, NULL, fn, data, result);
 }
 
 void receiver_wait_cancel(struct sivc_waiter *waiter)

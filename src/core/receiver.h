@@ -22,8 +22,14 @@ void receiver_deinit(struct sivc_endpoint *ep); /* drops the waiters */
 int receiver_resume(struct sivc_endpoint *ep);
 void receiver_suspend(struct sivc_endpoint *ep);
 
-/* As sivc_peek, but events are not looked at: the caller waits if there is nothing. */
-int receiver_peek(struct sivc_endpoint *ep, int from, struct sivc_message *message);
+/*
+ * As sivc_peek and sivc_wait_receive, for one who copies the message to `loan` and may wait for it:
+ * events are not looked at.  It may be there already.  The loan is to be ended.
+ */
+int receiver_peek(
+	struct sivc_endpoint *ep, int from, struct loan *loan, struct sivc_message *message);
+int receiver_wait(struct sivc_endpoint *ep, int from, struct loan *loan, sivc_receive_fn *fn,
+	void *data, struct sivc_waiter **waiter);
 void receiver_wait_cancel(struct sivc_waiter *waiter);
 
 struct inbound *receiver_find(const struct sivc_endpoint *ep, uint16_t domid);

@@ -4,6 +4,7 @@
 #include <sys/param.h>
 
 #include "endpoint.h"
+#include "inbound.h"
 #include "receiver.h"
 #include "shared.h"
 
@@ -60,21 +61,28 @@ int sivc_send(struct sivc_endpoint *ep, uint16_t domid, const void *data, size_t
 struct destination {
 	struct result result;
 	struct sivc_endpoint *ep;
-	char *buffer;
-	size_t size;
+	struct loan loan; /* the caller's buffer */
 	uint16_t *sender;
 	ssize_t length;
 };
 
+static void copy(struct loan *to, const struct sivc_message *message)
+{
+	size_t at = 0;
+
+	inbound_loan_end(to); /* what was put together there is another message */
+	for (int i = 0; i < message->iovcnt && at < to->size; i++) {
+		size_t n = MIN(message->iov[i].iov_len, to->size - at);
+
+		shared_copy_from(to->bytes + at, message->iov[i].iov_base, n);
+		at += n;
+	}
+}
+
 static void take(struct destination *to, const struct sivc_message *message)
 {
-	for (int i = 0; i < message->iovcnt && to->size > 0; i++) {
-		size_t n = MIN(message->iov[i].iov_len, to->size);
-
-		shared_copy_from(to->buffer, message->iov[i].iov_base, n);
-		to->buffer += n;
-		to->size -= n;
-	}
+	if (message->iovcnt == 0 || message->iov[0].iov_base != to->loan.bytes)
+		copy(&to->loan, message);
 	if (to->sender)
 		*to->sender = message->sender;
 	to->length = (ssize_t)message->length;
@@ -90,26 +98,31 @@ static void on_message(void *data, int r, const struct sivc_message *message)
 	to->result = (struct result){.done = true, .r = r};
 }
 
+static int wait_for_message(struct destination *to, int from)
+{
+	struct sivc_waiter *waiter;
+	int r = receiver_wait(to->ep, from, &to->loan, on_message, to, &waiter);
+
+	if (r < 0)
+		return r;
+	r = wait_for(to->ep, &to->result);
+	if (r < 0 && r != -ESHUTDOWN)
+		sivc_wait_cancel(waiter);
+	return r < 0 ? r : to->result.r;
+}
+
 ssize_t sivc_receive(
 	struct sivc_endpoint *ep, int from, void *buffer, size_t size, uint16_t *sender, int flags)
 {
-	struct destination to = {.ep = ep, .buffer = buffer, .size = size, .sender = sender};
+	struct destination to = {.ep = ep, .loan = {buffer, size, NULL}, .sender = sender};
 	struct sivc_message message;
-	struct sivc_waiter *waiter;
 	int r = flags & SIVC_NOWAIT ? sivc_peek(ep, from, &message)
-				    : receiver_peek(ep, from, &message);
+				    : receiver_peek(ep, from, &to.loan, &message);
 
 	if (r == 0)
 		take(&to, &message);
-	if (r != -EAGAIN || flags & SIVC_NOWAIT)
-		return r < 0 ? r : to.length;
-	r = sivc_wait_receive(ep, from, on_message, &to, &waiter);
-	if (r < 0)
-		return r;
-	r = wait_for(ep, &to.result);
-	if (r < 0 && r != -ESHUTDOWN)
-		sivc_wait_cancel(waiter);
-	if (r == 0)
-		r = to.result.r;
+	else if (r == -EAGAIN && !(flags & SIVC_NOWAIT))
+		r = wait_for_message(&to, from);
+	inbound_loan_end(&to.loan);
 	return r < 0 ? r : to.length;
 }

@@ -503,6 +503,158 @@ static bool messages_that_never_end_with_a_reader(void)
 	return true;
 }
 
+/*
+ * A caller who waits lends his buffer, as sivc_receive does.
+ */
+
+struct lender {
+	struct sivc_endpoint *ep;
+	char buffer[32];
+	struct loan loan;
+	size_t length; /* of the message that he was given; 0: none yet */
+	bool in_place;
+};
+
+static void on_lent(void *data, int r, const struct sivc_message *message)
+{
+	struct lender *lender = data;
+
+	if (r < 0)
+		return;
+	lender->length = message->length;
+	lender->in_place = message->iov[0].iov_base == lender->buffer;
+	if (!lender->in_place) {
+		inbound_loan_end(&lender->loan);
+		memcpy(lender->buffer, message->iov[0].iov_base, message->iov[0].iov_len);
+	}
+	sivc_consume(lender->ep, message);
+}
+
+/* Two pieces of eight bytes; one of them. */
+static void piece_arrives(struct scene *s, uint32_t flags, const char *bytes)
+{
+	attacker_put(&s->x, 8, flags, bytes, 8);
+	attacker_publish(&s->x);
+	hv_port_notify(s->x.port);
+	house_run(&s->victim);
+}
+
+static bool lent(struct scene *s, struct lender *lender, size_t size)
+{
+	struct sivc_waiter *waiter;
+
+	CHECK(scene_link(s));
+	*lender = (struct lender){.ep = s->victim.ep};
+	lender->loan = (struct loan){.bytes = (uint8_t *)lender->buffer, .size = size};
+	CHECK_IS(receiver_wait(s->victim.ep, SIVC_ANY, &lender->loan, on_lent, lender, &waiter), 0);
+	piece_arrives(s, SIVC_FRAME_FIRST, "12345678");
+	CHECK(lender->loan.unread);
+	CHECK(memcmp(lender->buffer, "12345678", 8) == 0);
+	return true;
+}
+
+static bool put_together_in_place(void)
+{
+	struct lender lender;
+	struct scene s;
+
+	CHECK(lent(&s, &lender, 16));
+	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
+	CHECK_IS(lender.length, 16);
+	CHECK(lender.in_place);
+	CHECK(memcmp(lender.buffer, "12345678abcdefgh", 16) == 0);
+	CHECK(!lender.loan.unread);
+	scene_close(&s);
+	return true;
+}
+
+static bool too_long_for_the_buffer(void)
+{
+	struct lender lender;
+	struct scene s;
+
+	CHECK(lent(&s, &lender, 15));
+	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
+	CHECK_IS(lender.length, 16);
+	CHECK(!lender.in_place);
+	CHECK(memcmp(lender.buffer, "12345678abcdefgh", 16) == 0);
+	scene_close(&s);
+	return true;
+}
+
+static bool another_comes_first(void)
+{
+	struct lender lender;
+	struct scene s;
+	char buffer[32];
+
+	CHECK(lent(&s, &lender, 16));
+	CHECK_IS(send_bytes(&s.friend, VICTIM, "friend", 6), 0);
+	house_run(&s.victim);
+	CHECK_IS(lender.length, 6);
+	CHECK(memcmp(lender.buffer, "friend", 6) == 0);
+	CHECK(!lender.loan.unread);
+	memset(lender.buffer, 'x', sizeof(lender.buffer));
+	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
+	CHECK_IS(receive(&s.victim, SIVC_ANY, buffer, sizeof(buffer)), 16);
+	CHECK(memcmp(buffer, "12345678abcdefgh", 16) == 0);
+	scene_close(&s);
+	return true;
+}
+
+static bool closed_meanwhile(void)
+{
+	struct lender lender;
+	struct scene s;
+
+	CHECK(lent(&s, &lender, 16));
+	scene_close(&s);
+	CHECK(!lender.loan.unread);
+	return true;
+}
+
+/* What happens while sivc_receive waits: a piece arrives, and then the friend's message. */
+static struct {
+	struct loop_timer timer;
+	struct scene *s;
+	unsigned int steps;
+	bool lent;
+} meanwhile;
+
+static void on_meanwhile(struct loop_timer *timer)
+{
+	struct scene *s = meanwhile.s;
+
+	if (meanwhile.steps++ == 0) {
+		attacker_put(&s->x, 8, SIVC_FRAME_FIRST, "12345678", 8);
+		attacker_publish(&s->x);
+		hv_port_notify(s->x.port);
+		loop_timer_set(&s->victim.sivc->loop, timer, 10000000, on_meanwhile);
+		return;
+	}
+	meanwhile.lent = receiver_find(s->victim.ep, ATTACKER)->assembly.message->loan != NULL;
+	send_bytes(&s->friend, VICTIM, "friend", 6);
+}
+
+static bool receive_lends(void)
+{
+	char buffer[32];
+	struct scene s;
+
+	CHECK(scene_link(&s));
+	meanwhile.s = &s;
+	loop_timer_set(&s.victim.sivc->loop, &meanwhile.timer, 0, on_meanwhile);
+	CHECK_IS(sivc_receive(s.victim.ep, SIVC_ANY, buffer, sizeof(buffer), NULL, 0), 6);
+	CHECK(meanwhile.lent);
+	CHECK(memcmp(buffer, "friend", 6) == 0);
+	memset(buffer, 'x', sizeof(buffer));
+	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
+	CHECK_IS(sivc_receive(s.victim.ep, SIVC_ANY, buffer, sizeof(buffer), NULL, 0), 16);
+	CHECK(memcmp(buffer, "12345678abcdefgh", 16) == 0);
+	scene_close(&s);
+	return true;
+}
+
 /* A message in a thousand pieces: one turn takes a few of them. */
 static bool many_pieces(void)
 {
@@ -1113,6 +1265,14 @@ int main(void)
 	holds("messages that never end hold nobody up", messages_that_never_end);
 	holds("nor do they keep the process busy while a reader waits",
 		messages_that_never_end_with_a_reader);
+	holds("a message in pieces is put together in the buffer of who waits for it",
+		put_together_in_place);
+	holds("so far as it has room", too_long_for_the_buffer);
+	holds("and goes on elsewhere when he is given another message", another_comes_first);
+	holds("and is gone when its endpoint is closed", closed_meanwhile);
+	holds("sivc_receive lends its caller's buffer, and gives back what another message takes the "
+	      "place of",
+		receive_lends);
 	holds("a message in a thousand pieces is taken a few of them at a time", many_pieces);
 	holds("a ring full of pieces is looked at for a few turns at a time, by who looks and who "
 	      "waits",
