@@ -218,7 +218,7 @@ int xen_node_remove(struct hv *hv, const char *endpoint, uint16_t reader)
 	char path[XEN_PATH_SIZE];
 	int r = node_path(hv->domid, endpoint, reader, path);
 
-	if (r < 0)
+	if (r < 0 || hv_lost(hv)) /* it was another domain's, and has gone with it */
 		return r;
 	r = store_thread_remove(xen->thread, path);
 	return r < 0 && r != -ENOENT ? store_failed(xen, path, r) : 0;
