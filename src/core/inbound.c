@@ -630,8 +630,8 @@ int inbound_peek(struct inbound *in, struct sivc_message *message)
 	if (unread) {
 		message->length = unread_length(unread);
 		message->iovcnt = 1;
-		message->iov[0] = (struct iovec){
-			unread_bytes(unread) + unread->offset, message->length};
+		message->iov[0] =
+			(struct iovec){unread_bytes(unread) + unread->offset, message->length};
 	} else {
 		message->length = in->frame.length;
 		message->iovcnt = in->frame.iovcnt;

@@ -1270,8 +1270,7 @@ int main(void)
 	holds("so far as it has room", too_long_for_the_buffer);
 	holds("and goes on elsewhere when he is given another message", another_comes_first);
 	holds("and is gone when its endpoint is closed", closed_meanwhile);
-	holds("sivc_receive lends its caller's buffer, and gives back what another message takes the "
-	      "place of",
+	holds("sivc_receive lends its caller's buffer, and keeps what another message overwrites",
 		receive_lends);
 	holds("a message in a thousand pieces is taken a few of them at a time", many_pieces);
 	holds("a ring full of pieces is looked at for a few turns at a time, by who looks and who "

@@ -277,7 +277,7 @@ static bool each_call_may_fail(void)
 	return true;
 }
 
-/* Another process of the domain has event channels of before: whether it is the call `n` that tells. */
+/* Another process has event channels of before: whether it is the call `n` that tells. */
 static bool is_told_by(unsigned long n, bool *told)
 {
 	scene_open(&scene);

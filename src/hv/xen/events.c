@@ -153,7 +153,8 @@ void xen_events_free(struct hv_events *base)
 	if (!events->ports || forget_lost(events)) {
 		xenevtchn_close(events->handle);
 	} else {
-		fcntl(xenevtchn_fd(events->handle), F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK});
+		fcntl(xenevtchn_fd(events->handle), F_OFD_SETLK,
+			&(struct flock){.l_type = F_UNLCK});
 		hv_log(base->hv, LOG_WARNING,
 			"the kernel does not give up event channels of before the restore: when "
 			"this program ends, its process may stay");
