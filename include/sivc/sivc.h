@@ -196,8 +196,9 @@ void sivc_peer_close(struct sivc_endpoint *endpoint, uint16_t domid);
  * takes the receiver's readers to make room; with SIVC_NOWAIT it is refused with -EMSGSIZE.
  *
  * sivc_receive: `from` is a domain id or SIVC_ANY (-EINVAL: neither).  Returns the message's
- * length, which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.  What
- * was in the buffer is gone in any case: the pieces of a message are put together there.
+ * length, which may be more than `size`: then the rest of it is lost.  `sender` may be NULL.  Until
+ * it returns the pieces of a message are put together in the buffer: nothing else may be written
+ * there, by callbacks neither, and what was there is gone in any case.
  */
 #define SIVC_NOWAIT 1
 

@@ -52,7 +52,6 @@ struct sivc {
 	bool lost;                 /* this domain was restored: what hv has is gone */
 	struct loop_task restore;
 	struct loop_timer restore_again;
-	unsigned int restore_waits; /* for other processes of this domain, in a row */
 	char name[HV_NAME_MAX + 1];
 
 	/* name_cache.c */

@@ -78,10 +78,6 @@ static int open_new(struct sivc *sivc, const char *name, bool streams, pid_t *ho
 	receiver_init(&ep->receiver);
 	LIST_INSERT_HEAD(&sivc->endpoints, ep, link);
 	r = resume(ep, holder);
-	if (r == -EAGAIN)
-		hv_log(sivc->hv, LOG_ERR,
-			"another process of this domain has not noticed yet that it was restored: "
-			"try again, or end it");
 	if (r < 0) {
 		sivc_endpoint_close(ep);
 		return r;

@@ -273,8 +273,11 @@ static void enforce(struct sivc_endpoint *ep)
 {
 	struct snapshot snapshot;
 	uint64_t start = loop_now();
-	int r = snapshot_take(ep, &ep->permissions.acl, &snapshot);
+	int r;
 
+	if (!ep->receiver.events) /* permissions_resume will */
+		return;
+	r = snapshot_take(ep, &ep->permissions.acl, &snapshot);
 	if (r < 0) {
 		enforce_later(ep, r);
 		return;

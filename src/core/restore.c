@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "restore.h"
 
-#include <errno.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -13,48 +12,29 @@
 
 static void on_restore_again(struct loop_timer *timer);
 
-static void try_again(struct sivc *sivc, uint64_t ms)
+static void try_again(struct sivc *sivc)
 {
-	loop_timer_set(&sivc->loop, &sivc->restore_again, ms * NSEC_PER_MSEC, on_restore_again);
+	loop_timer_set(
+		&sivc->loop, &sivc->restore_again, BACKOFF_MS * NSEC_PER_MSEC, on_restore_again);
 }
 
-/* Other processes of this domain take their time: they may be stopped. */
-static void others_first(struct sivc *sivc)
-{
-	if (sivc->restore_waits++ == BACKOFF_MS / RETRY_MS)
-		report(sivc, LOG_WARNING,
-			"another process of this domain has not noticed the restore yet: waiting "
-			"for it to do so, or to end");
-	try_again(sivc, RETRY_MS);
-}
-
-static void did_not_come_back(struct sivc_endpoint *ep, int error)
-{
-	if (error == -EAGAIN) {
-		others_first(ep->sivc);
-		return;
-	}
-	report(ep->sivc, LOG_ERR, "endpoint %s did not come back: %s; trying again every %d ms",
-		ep->name, strerror(-error), BACKOFF_MS);
-	try_again(ep->sivc, BACKOFF_MS);
-}
-
-/* False: something is lacking, and all is to be tried again. */
+/* False: one lacks descriptors or memory, and is suspended again. */
 static bool resume_all(struct sivc *sivc)
 {
 	struct sivc_endpoint *ep;
-	int r = 0;
+	bool all = true;
+	int r;
 
 	LIST_FOREACH (ep, &sivc->endpoints, link) {
 		r = endpoint_resume(ep);
-		if (r < 0)
-			break;
+		if (r == 0)
+			continue;
+		endpoint_suspend(ep);
+		all = false;
+		report(sivc, LOG_ERR, "endpoint %s did not come back: %s; trying again every %d ms",
+			ep->name, strerror(-r), BACKOFF_MS);
 	}
-	if (!ep)
-		return true;
-	endpoint_suspend(ep);
-	did_not_come_back(ep, r);
-	return false;
+	return all;
 }
 
 static void renew(struct sivc *sivc, struct hv *hv)
@@ -70,11 +50,11 @@ static void renew(struct sivc *sivc, struct hv *hv)
 		hv_log(hv, LOG_ERR, "changes of other domains will not be noticed: %s",
 			strerror(-r));
 	if (resume_all(sivc)) {
-		sivc->restore_waits = 0;
 		hv_log(hv, LOG_NOTICE, "this is domain %u now", hv_domid(hv));
 		return;
 	}
 	sivc->lost = true; /* nothing is used before all of it is there */
+	try_again(sivc);
 	connection_renew(sivc);
 }
 
@@ -83,7 +63,7 @@ static void restore(struct sivc *sivc)
 	struct hv *hv;
 
 	if (hv_open(&sivc->config, &hv) < 0) /* it has said why */
-		try_again(sivc, BACKOFF_MS);
+		try_again(sivc);
 	else
 		renew(sivc, hv);
 }

@@ -8,9 +8,7 @@
  *
  * Every endpoint gives up what it had of the hypervisor, but for what senders had finished, and
  * publishes its table anew.  Readers go on waiting.  So do sends, if the receiver permits the new
- * id; else they fail.  If something is lacking, all is done again after BACKOFF_MS.  The
- * processes of a domain give up first, all of them, and then take anew (events.c of the Xen backend
- * says why): until then it is done again after RETRY_MS.
+ * id; else they fail.  If something is lacking, all is done again after BACKOFF_MS.
  *
  * After a restore, what was mapped from another domain reads as zeros, and is not used any more.
  */

@@ -103,7 +103,6 @@ void hv_unmap(struct hv *hv, void *memory, uint32_t count);
 
 typedef void hv_port_fn(void *data);
 
-/* -EAGAIN: another process of this domain has not noticed yet that the domain was restored. */
 int hv_events_new(struct hv *hv, struct hv_events **events);
 void hv_events_free(struct hv_events *events); /* NULL is fine; its ports must be freed before */
 int hv_events_fd(const struct hv_events *events);

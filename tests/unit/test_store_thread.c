@@ -453,7 +453,7 @@ static void store_init(struct xen_hv *xen, unsigned int limit)
 {
 	*xen = (struct xen_hv){.hv = hv, .epoll = -1, .timer = -1, .store_limit = limit};
 	TAILQ_INIT(&xen->ready);
-	LIST_INIT(&xen->locks);
+	TAILQ_INIT(&xen->locks);
 }
 
 static void in_the_store(void)

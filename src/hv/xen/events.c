@@ -18,13 +18,13 @@
  * number that is free, so we take the numbers below one that was lost until that is the lowest.
  * What the driver forgets is lost until the domain ends: some hundred bytes a port.
  *
- * No other process of the domain must take that number meanwhile.  So they forget one at a time
- * (flock), and none gets a new set before all have closed those of before: each set holds a lock
- * for reading on one byte of /dev/xen/evtchn, which the domain's id gives.  (Where the id stays the
- * same on another host, the order is left to chance.)
+ * So a number that was lost has to stay free until its process has done that.  Each set holds a
+ * lock for reading (fcntl) on the bytes of /dev/xen/evtchn that have the numbers of its ports; what
+ * another set has locked is left free.  One process of the domain at a time takes numbers (flock).
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -37,6 +37,8 @@
 #include "fork.h"
 #include "xen.h"
 
+#define TURN_LIMIT_MS 100
+
 struct xen_port {
 	struct hv_port port;
 	UT_hash_handle hh; /* by port.number */
@@ -47,6 +49,7 @@ struct xen_events {
 	struct hv_events events;
 	xenevtchn_handle *handle;
 	struct xen_port *ports;
+	bool forgotten; /* after a restore: the driver has no port any more that was lost */
 };
 
 static struct xen_events *events_of(struct hv_events *events)
@@ -54,59 +57,135 @@ static struct xen_events *events_of(struct hv_events *events)
 	return (struct xen_events *)events;
 }
 
-/* The byte that is locked.  Not the first: 0 bytes before it would mean all (fcntl). */
-static off_t byte_of(uint16_t domid)
+/*
+ * Files of the device.  No child has them.
+ */
+
+static xenevtchn_handle *handle_open(struct hv *hv)
 {
-	return 1 + (off_t)domid;
-}
+	xenevtchn_handle *handle;
 
-static int lock_byte(int fd, uint16_t domid)
-{
-	struct flock own = {.l_type = F_RDLCK, .l_start = byte_of(domid), .l_len = 1};
-
-	return fcntl(fd, F_OFD_SETLK, &own);
-}
-
-static bool is_locked(int fd, off_t first, off_t length)
-{
-	struct flock any = {.l_type = F_WRLCK, .l_start = first, .l_len = length};
-
-	return fcntl(fd, F_OFD_GETLK, &any) == 0 && any.l_type != F_UNLCK;
-}
-
-/* Whether a process has a set that was opened when this domain had another id. */
-static bool any_of_before(int fd, uint16_t domid)
-{
-	off_t own = byte_of(domid);
-
-	return is_locked(fd, 0, own) || is_locked(fd, own + 1, 0 /* to the end */);
-}
-
-int xen_events_new(struct hv *hv, struct hv_events **out)
-{
-	struct xen_events *events = calloc(1, sizeof(*events));
-	int error;
-
-	if (!events)
-		return -ENOMEM;
-	events->events.hv = hv;
-	events->handle = xenevtchn_open(&xen_of(hv)->logger.vtable, 0);
-	/* Reading must not wait; the library has no way to say so. */
-	if (!events->handle ||
-		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0 ||
-		lock_byte(xenevtchn_fd(events->handle), hv->domid) < 0 ||
-		fork_add(xenevtchn_fd(events->handle)) < 0) {
-		error = errno;
-		xenevtchn_close(events->handle);
-		free(events);
-		return xen_no_device(hv, "/dev/xen/evtchn", "xen-evtchn", error);
+	fork_hold();
+	handle = xenevtchn_open(&xen_of(hv)->logger.vtable, 0);
+	if (handle && fork_add(xenevtchn_fd(handle)) < 0) {
+		xenevtchn_close(handle);
+		handle = NULL;
+		errno = ENOMEM;
 	}
-	if (any_of_before(xenevtchn_fd(events->handle), hv->domid)) {
-		xen_events_free(&events->events);
-		return -EAGAIN;
+	fork_release();
+	return handle;
+}
+
+static void handle_close(xenevtchn_handle *handle)
+{
+	int error = errno;
+
+	if (!handle)
+		return;
+	fork_hold();
+	fork_remove(xenevtchn_fd(handle));
+	xenevtchn_close(handle);
+	fork_release();
+	errno = error;
+}
+
+/*
+ * Numbers.
+ */
+
+/* Who is stopped in the middle of its turn does not stop us for longer than that. */
+static void turn_begin(const struct xen_events *events)
+{
+	int fd = xenevtchn_fd(events->handle);
+
+	for (int ms = 0; ms < TURN_LIMIT_MS && flock(fd, LOCK_EX | LOCK_NB) < 0; ms++)
+		poll(NULL, 0, 1); /* there is no event that could be waited for with a limit */
+}
+
+static void turn_end(const struct xen_events *events)
+{
+	int error = errno;
+
+	flock(xenevtchn_fd(events->handle), LOCK_UN);
+	errno = error;
+}
+
+/* F_RDLCK, F_UNLCK */
+static int number_lock(const struct xen_events *events, uint32_t number, short type)
+{
+	struct flock lock = {.l_type = type, .l_start = number, .l_len = 1};
+
+	return fcntl(xenevtchn_fd(events->handle), F_OFD_SETLK, &lock);
+}
+
+/* Another set had it before a restore, and the driver thinks that it has it yet. */
+static bool is_anothers(const struct xen_events *events, xenevtchn_port_or_error_t number)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_start = number, .l_len = 1};
+
+	return fcntl(xenevtchn_fd(events->handle), F_OFD_GETLK, &lock) == 0 &&
+	       lock.l_type != F_UNLCK;
+}
+
+/* `remote`: a port of that domain, to bind to; NULL: one is made for it to bind to. */
+static xenevtchn_port_or_error_t bind_lowest(
+	struct xen_events *events, uint16_t domid, const uint32_t *remote)
+{
+	xenevtchn_port_or_error_t number =
+		remote ? xenevtchn_bind_interdomain(events->handle, domid, *remote)
+		       : xenevtchn_bind_unbound_port(events->handle, domid);
+
+	if (number < 0 && errno == EEXIST) {
+		events->forgotten = true;
+		xen_of(events->events.hv)->hv.lost = true;
 	}
-	*out = &events->events;
-	return 0;
+	return number;
+}
+
+/* The same while the numbers that others lost are taken. */
+static xenevtchn_port_or_error_t bind_above(
+	struct xen_events *events, uint16_t domid, const uint32_t *remote)
+{
+	xenevtchn_handle *spare = handle_open(events->events.hv);
+	xenevtchn_port_or_error_t number;
+
+	if (!spare)
+		return -1;
+	do
+		number = xenevtchn_bind_unbound_port(spare, DOMID_SELF);
+	while (number >= 0 && is_anothers(events, number));
+	if (number >= 0) {
+		xenevtchn_unbind(spare, (evtchn_port_t)number);
+		number = bind_lowest(events, domid, remote);
+	}
+	handle_close(spare);
+	return number;
+}
+
+static xenevtchn_port_or_error_t bind_number(
+	struct xen_events *events, uint16_t domid, const uint32_t *remote)
+{
+	xenevtchn_port_or_error_t number;
+
+	turn_begin(events);
+	number = bind_lowest(events, domid, remote);
+	if (number >= 0 && is_anothers(events, number)) {
+		xenevtchn_unbind(events->handle, (evtchn_port_t)number);
+		number = bind_above(events, domid, remote);
+	}
+	if (number >= 0 && number_lock(events, (uint32_t)number, F_RDLCK) < 0) {
+		xenevtchn_unbind(events->handle, (evtchn_port_t)number);
+		errno = ENOMEM;
+		number = -1;
+	}
+	turn_end(events);
+	return number;
+}
+
+static void unbind_number(struct xen_events *events, uint32_t number)
+{
+	number_lock(events, number, F_UNLCK);
+	xenevtchn_unbind(events->handle, number);
 }
 
 static bool forget_with(struct xen_events *events, xenevtchn_handle *spare)
@@ -124,24 +203,48 @@ static bool forget_with(struct xen_events *events, xenevtchn_handle *spare)
 		HASH_FIND(hh, events->ports, &number, sizeof(number), lost);
 	} while (!lost);
 	xenevtchn_unbind(spare, (evtchn_port_t)next);
-	return xenevtchn_bind_unbound_port(events->handle, DOMID_SELF) < 0 && errno == EEXIST;
+	bind_lowest(events, DOMID_SELF, NULL);
+	return events->forgotten;
 }
 
-/*
- * Makes the driver forget the ports that were lost by a restore, so that the file can be closed.
- * Other processes that do so are waited for: that takes each some system calls.
- */
+/* Makes the driver forget the ports that were lost by a restore, so that the file can be closed. */
 static bool forget_lost(struct xen_events *events)
 {
-	xenevtchn_handle *spare = xenevtchn_open(&xen_of(events->events.hv)->logger.vtable, 0);
+	xenevtchn_handle *spare = handle_open(events->events.hv);
 	bool forgotten;
 
 	if (!spare)
 		return false;
-	flock(xenevtchn_fd(spare), LOCK_EX); /* until it is closed */
+	turn_begin(events);
 	forgotten = forget_with(events, spare);
-	xenevtchn_close(spare);
+	turn_end(events);
+	handle_close(spare);
 	return forgotten;
+}
+
+/*
+ * Sets.
+ */
+
+int xen_events_new(struct hv *hv, struct hv_events **out)
+{
+	struct xen_events *events = calloc(1, sizeof(*events));
+	int error;
+
+	if (!events)
+		return -ENOMEM;
+	events->events.hv = hv;
+	events->handle = handle_open(hv);
+	/* Reading must not wait; the library has no way to say so. */
+	if (!events->handle ||
+		fcntl(xenevtchn_fd(events->handle), F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
+		error = errno;
+		handle_close(events->handle);
+		free(events);
+		return xen_no_device(hv, "/dev/xen/evtchn", "xen-evtchn", error);
+	}
+	*out = &events->events;
+	return 0;
 }
 
 void xen_events_free(struct hv_events *base)
@@ -149,16 +252,12 @@ void xen_events_free(struct hv_events *base)
 	struct xen_events *events = events_of(base);
 	struct xen_port *port, *next;
 
-	fork_remove(xenevtchn_fd(events->handle));
-	if (!events->ports || forget_lost(events)) {
-		xenevtchn_close(events->handle);
-	} else {
-		fcntl(xenevtchn_fd(events->handle), F_OFD_SETLK,
-			&(struct flock){.l_type = F_UNLCK});
+	if (!events->ports || events->forgotten || forget_lost(events))
+		handle_close(events->handle);
+	else
 		hv_log(base->hv, LOG_WARNING,
 			"the kernel does not give up event channels of before the restore: when "
 			"this program ends, its process may stay");
-	}
 	HASH_ITER (hh, events->ports, port, next) {
 		HASH_DEL(events->ports, port);
 		free(port);
@@ -209,7 +308,7 @@ static int port_new(struct xen_events *events, xenevtchn_port_or_error_t number,
 
 no_memory:
 	free(port);
-	xenevtchn_unbind(events->handle, (evtchn_port_t)number);
+	unbind_number(events, (uint32_t)number);
 	return -ENOMEM;
 }
 
@@ -235,13 +334,15 @@ int xen_port_alloc(
 	struct hv_events *base, uint16_t domid, hv_port_fn *fn, void *data, struct hv_port **port)
 {
 	struct xen_events *events = events_of(base);
-	xenevtchn_port_or_error_t number = xenevtchn_bind_unbound_port(events->handle, domid);
+	xenevtchn_port_or_error_t number = bind_number(events, domid, NULL);
 	int error = errno;
 
 	if (number >= 0)
 		return port_new(events, number, fn, data, port);
 	if (error == ENOSPC)
 		return no_ports(base->hv);
+	if (error == EEXIST) /* this domain was restored */
+		return -EAGAIN;
 	hv_log(base->hv, LOG_ERR, "cannot allocate an event channel for domain %u: %s%s", domid,
 		strerror(error), error == EPERM ? forbidden : "");
 	return -error;
@@ -251,7 +352,7 @@ int xen_port_bind(struct hv_events *base, uint16_t domid, uint32_t number, hv_po
 	void *data, struct hv_port **port)
 {
 	struct xen_events *events = events_of(base);
-	xenevtchn_port_or_error_t own = xenevtchn_bind_interdomain(events->handle, domid, number);
+	xenevtchn_port_or_error_t own = bind_number(events, domid, &number);
 
 	if (own >= 0)
 		return port_new(events, own, fn, data, port);
@@ -271,7 +372,7 @@ void xen_port_free(struct hv_port *base)
 		return;
 	}
 	HASH_DEL(events->ports, port);
-	xenevtchn_unbind(events->handle, base->number);
+	unbind_number(events, base->number);
 	free(port);
 }
 

@@ -17,11 +17,11 @@
  *
  * A domain that is saved and restored (or migrated) goes on in another domain: its processes do
  * not notice, but grants, mappings, event channels and nodes are gone.  What tells of it is a
- * watch, or a page of another domain that is no longer there, whichever is first (hv_lost); all
- * that is left to do then is to free everything, close, and open again.  Linux does not expect that
- * of a program that uses event channels and mapped grants, and fails an assertion in the kernel
- * when they are freed: events.c and pages.c go around that.  A page that was shared is
- * still there, for us.
+ * watch, a page of another domain that is no longer there, or xenstore, which is asked before a
+ * port is given up, whichever is first (hv_lost); all that is left to do then is to free
+ * everything, close, and open again.  Linux does not expect that of a program that uses event
+ * channels and mapped grants, and fails an assertion in the kernel when they are freed: events.c
+ * and pages.c go around that.  A page that was shared is still there, for us.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,7 +36,7 @@
 #include "xen.h"
 
 struct xen_lock {
-	LIST_ENTRY(xen_lock) link;
+	TAILQ_ENTRY(xen_lock) link;
 	int fd;
 	char endpoint[]; /* flexible: the name's length was checked by the caller */
 };
@@ -93,9 +93,9 @@ static int take_endpoint(const struct hv *hv, const char *endpoint, pid_t *holde
 	return lock;
 }
 
-static void lock_free(struct xen_lock *lock)
+static void lock_free(struct xen_hv *xen, struct xen_lock *lock)
 {
-	LIST_REMOVE(lock, link);
+	TAILQ_REMOVE(&xen->locks, lock, link);
 	fork_remove(lock->fd);
 	lockfile_release(lock->fd);
 	free(lock);
@@ -119,10 +119,10 @@ static int xen_serve(struct hv *hv, const char *endpoint, pid_t *holder)
 	}
 	lock->fd = r;
 	memcpy(lock->endpoint, endpoint, size);
-	LIST_INSERT_HEAD(&xen->locks, lock, link);
+	TAILQ_INSERT_TAIL(&xen->locks, lock, link);
 	r = xen_endpoint_create(xen, endpoint);
 	if (r < 0)
-		lock_free(lock);
+		lock_free(xen, lock);
 	return r;
 }
 
@@ -131,13 +131,13 @@ static void xen_unserve(struct hv *hv, const char *endpoint)
 	struct xen_hv *xen = xen_of(hv);
 	struct xen_lock *lock;
 
-	LIST_FOREACH (lock, &xen->locks, link)
+	TAILQ_FOREACH (lock, &xen->locks, link)
 		if (strcmp(lock->endpoint, endpoint) == 0)
 			break;
 	if (!lock)
 		return;
 	xen_endpoint_remove(xen, endpoint);
-	lock_free(lock);
+	lock_free(xen, lock);
 }
 
 /*
@@ -146,11 +146,11 @@ static void xen_unserve(struct hv *hv, const char *endpoint)
 
 /*
  * The domain's id tells a restore on the same host; on another host it may be the same, but what we
- * wrote is gone.
+ * wrote is gone.  The oldest is asked for: the newest may have been written there.
  */
 static bool was_restored(struct xen_hv *xen)
 {
-	const struct xen_lock *lock = LIST_FIRST(&xen->locks);
+	const struct xen_lock *lock = TAILQ_FIRST(&xen->locks);
 	uint16_t domid;
 
 	if (xen_store_domid(xen->thread, &domid) < 0)
@@ -181,8 +181,8 @@ static void xen_close(struct hv *hv)
 
 	if (xen->restored)
 		xen_watch_free(xen->restored);
-	while (!LIST_EMPTY(&xen->locks))
-		lock_free(LIST_FIRST(&xen->locks));
+	while (!TAILQ_EMPTY(&xen->locks))
+		lock_free(xen, TAILQ_FIRST(&xen->locks));
 	xen_pages_close(xen);
 	xen_store_close(xen);
 	free(xen);
@@ -251,7 +251,7 @@ int hv_xen_open(const struct hv_config *config, const struct hv *base, struct hv
 	xen->epoll = xen->timer = -1;
 	xen->store_limit = XEN_STORE_LIMIT_MS;
 	TAILQ_INIT(&xen->ready);
-	LIST_INIT(&xen->locks);
+	TAILQ_INIT(&xen->locks);
 	LIST_INIT(&xen->self_shared);
 	LIST_INIT(&xen->self_mapped);
 	xen->next_self_ref = 1;

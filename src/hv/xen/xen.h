@@ -51,7 +51,7 @@ struct xen_hv {
 	struct xen_ready ready;    /* their function is to be called */
 
 	/* xen.c: the endpoints that this process serves. */
-	LIST_HEAD(, xen_lock) locks;
+	TAILQ_HEAD(, xen_lock) locks; /* the oldest first */
 
 	/* pages.c: what we share with ourselves. */
 	struct xen_selves self_shared;
