@@ -15,7 +15,7 @@
  * fails an assertion (BUG) when such a port is unbound or the file closed, which leaves a process
  * that cannot be killed.  What it does survive, and what makes it forget all ports of the file, is
  * to be given a port by Xen that it thinks it has already (it says EEXIST).  Xen gives the lowest
- * number that is free, so we take the numbers below one that was lost until that is the lowest.
+ * number that is free, so the numbers below one that was lost are taken until that is the lowest.
  * What the driver forgets is lost until the domain ends: some hundred bytes a port.
  *
  * So a number that was lost has to stay free until its process has done that.  Each set holds a
@@ -37,7 +37,7 @@
 #include "fork.h"
 #include "xen.h"
 
-#define TURN_LIMIT_MS 100
+#define TURN_LIMIT_MS 1000
 
 struct xen_port {
 	struct hv_port port;
@@ -188,38 +188,45 @@ static void unbind_number(struct xen_events *events, uint32_t number)
 	xenevtchn_unbind(events->handle, number);
 }
 
-static bool forget_with(struct xen_events *events, xenevtchn_handle *spare)
+static bool was_ours(const struct xen_events *events, xenevtchn_port_or_error_t number)
 {
-	xenevtchn_port_or_error_t next;
-	struct xen_port *lost;
+	uint32_t key = (uint32_t)number;
+	struct xen_port *port;
 
-	do {
-		uint32_t number;
+	HASH_FIND(hh, events->ports, &key, sizeof(key), port);
+	return port != NULL;
+}
 
-		next = xenevtchn_bind_unbound_port(spare, DOMID_SELF);
-		if (next < 0)
-			return false;
-		number = (uint32_t)next;
-		HASH_FIND(hh, events->ports, &number, sizeof(number), lost);
-	} while (!lost);
-	xenevtchn_unbind(spare, (evtchn_port_t)next);
-	bind_lowest(events, DOMID_SELF, NULL);
-	return events->forgotten;
+/*
+ * Gives the file the lowest number, until that is one that it had: `spare` keeps the others.  The
+ * kernel's own drivers take numbers meanwhile, and give some back.
+ */
+static void forget_with(struct xen_events *events, xenevtchn_handle *spare)
+{
+	xenevtchn_port_or_error_t number;
+
+	while ((number = bind_lowest(events, DOMID_SELF, NULL)) >= 0) {
+		xenevtchn_unbind(events->handle, (evtchn_port_t)number);
+		number = xenevtchn_bind_unbound_port(spare, DOMID_SELF);
+		if (number < 0)
+			return;
+		if (was_ours(events, number))
+			xenevtchn_unbind(spare, (evtchn_port_t)number);
+	}
 }
 
 /* Makes the driver forget the ports that were lost by a restore, so that the file can be closed. */
 static bool forget_lost(struct xen_events *events)
 {
 	xenevtchn_handle *spare = handle_open(events->events.hv);
-	bool forgotten;
 
 	if (!spare)
 		return false;
 	turn_begin(events);
-	forgotten = forget_with(events, spare);
-	turn_end(events);
+	forget_with(events, spare);
 	handle_close(spare);
-	return forgotten;
+	turn_end(events);
+	return events->forgotten;
 }
 
 /*
