@@ -66,7 +66,7 @@ struct destination {
 	ssize_t length;
 };
 
-static void copy(struct loan *to, const struct sivc_message *message)
+static void fill(struct loan *to, const struct sivc_message *message)
 {
 	size_t at = 0;
 
@@ -82,7 +82,7 @@ static void copy(struct loan *to, const struct sivc_message *message)
 static void take(struct destination *to, const struct sivc_message *message)
 {
 	if (message->iovcnt == 0 || message->iov[0].iov_base != to->loan.bytes)
-		copy(&to->loan, message);
+		fill(&to->loan, message);
 	if (to->sender)
 		*to->sender = message->sender;
 	to->length = (ssize_t)message->length;
