@@ -151,8 +151,6 @@ static int assembly_reserve(struct inbound *in, uint32_t more)
 		return -ENOMEM;
 	if (!assembly->message)
 		*bigger = (struct sivc_unread){.loan = NULL};
-	else if (bigger->loan)
-		bigger->loan->unread = bigger;
 	assembly->message = bigger;
 	assembly->capacity = capacity;
 	return 0;
@@ -168,10 +166,11 @@ static int assembly_place(struct inbound *in, const struct ring_frame *frame)
 	if (r < 0)
 		return r;
 	loan = frame->flags & SIVC_FRAME_FIRST ? loan_offered(in) : message->loan;
-	if (loan && loan->size - message->length < frame->length)
+	if (!loan)
+		return 0;
+	unread_lend(message, loan); /* which may have moved */
+	if (loan->size - message->length < frame->length)
 		inbound_loan_end(loan);
-	else if (loan)
-		unread_lend(message, loan);
 	return 0;
 }
 

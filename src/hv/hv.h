@@ -108,7 +108,7 @@ void hv_events_free(struct hv_events *events); /* NULL is fine; its ports must b
 int hv_events_fd(const struct hv_events *events);
 int hv_events_dispatch(struct hv_events *events);
 
-/* Ours, for `domid` to bind to.  -ENOSPC: none left. */
+/* Ours, for `domid` to bind to.  -ENOSPC: none left.  -EAGAIN: this domain was restored. */
 int hv_port_alloc(struct hv_events *events, uint16_t domid, hv_port_fn *fn, void *data,
 	struct hv_port **port);
 /* To the port that `domid` allocated for us.  -EINVAL: there is none. */

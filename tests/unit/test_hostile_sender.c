@@ -509,10 +509,12 @@ static bool messages_that_never_end_with_a_reader(void)
 
 struct lender {
 	struct sivc_endpoint *ep;
-	char buffer[32];
+	char buffer[2 * RING];
 	struct loan loan;
 	size_t length; /* of the message that he was given; 0: none yet */
 	bool in_place;
+	bool takes; /* it, out of the queue */
+	struct sivc_unread *taken;
 };
 
 static void on_lent(void *data, int r, const struct sivc_message *message)
@@ -523,6 +525,10 @@ static void on_lent(void *data, int r, const struct sivc_message *message)
 		return;
 	lender->length = message->length;
 	lender->in_place = message->iov[0].iov_base == lender->buffer;
+	if (lender->takes) {
+		sivc_take(lender->ep, message, &lender->taken);
+		return;
+	}
 	if (!lender->in_place) {
 		inbound_loan_end(&lender->loan);
 		memcpy(lender->buffer, message->iov[0].iov_base, message->iov[0].iov_len);
@@ -530,12 +536,17 @@ static void on_lent(void *data, int r, const struct sivc_message *message)
 	sivc_consume(lender->ep, message);
 }
 
-/* Two pieces of eight bytes; one of them. */
+/* Eight bytes of a message of sixteen. */
+static void piece_sent(struct attacker *x, uint32_t flags, const char *bytes)
+{
+	attacker_put(x, 8, flags, bytes, 8);
+	attacker_publish(x);
+	hv_port_notify(x->port);
+}
+
 static void piece_arrives(struct scene *s, uint32_t flags, const char *bytes)
 {
-	attacker_put(&s->x, 8, flags, bytes, 8);
-	attacker_publish(&s->x);
-	hv_port_notify(s->x.port);
+	piece_sent(&s->x, flags, bytes);
 	house_run(&s->victim);
 }
 
@@ -553,31 +564,67 @@ static bool lent(struct scene *s, struct lender *lender, size_t size)
 	return true;
 }
 
-static bool put_together_in_place(void)
+static bool put_together(size_t size, bool in_place)
 {
 	struct lender lender;
 	struct scene s;
 
-	CHECK(lent(&s, &lender, 16));
+	CHECK(lent(&s, &lender, size));
 	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
 	CHECK_IS(lender.length, 16);
-	CHECK(lender.in_place);
+	CHECK_IS(lender.in_place, in_place);
 	CHECK(memcmp(lender.buffer, "12345678abcdefgh", 16) == 0);
 	CHECK(!lender.loan.unread);
 	scene_close(&s);
 	return true;
 }
 
+static bool put_together_in_place(void)
+{
+	return put_together(16, true);
+}
+
 static bool too_long_for_the_buffer(void)
+{
+	return put_together(15, false);
+}
+
+/* What is kept for it grows meanwhile. */
+static bool longer_than_the_ring(void)
 {
 	struct lender lender;
 	struct scene s;
+	size_t length = 8;
 
-	CHECK(lent(&s, &lender, 15));
+	CHECK(lent(&s, &lender, sizeof(lender.buffer)));
+	for (; length <= RING; length += 8)
+		piece_arrives(&s, 0, "middle..");
+	CHECK(lender.loan.unread == receiver_find(s.victim.ep, ATTACKER)->assembly.message);
 	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
-	CHECK_IS(lender.length, 16);
-	CHECK(!lender.in_place);
-	CHECK(memcmp(lender.buffer, "12345678abcdefgh", 16) == 0);
+	CHECK_IS(lender.length, length + 8);
+	CHECK(lender.in_place);
+	CHECK(memcmp(lender.buffer, "12345678middle..", 16) == 0);
+	CHECK(memcmp(lender.buffer + length - 8, "middle..abcdefgh", 16) == 0);
+	CHECK(!lender.loan.unread);
+	scene_close(&s);
+	return true;
+}
+
+static bool taken_out_of_it(void)
+{
+	struct lender lender;
+	struct scene s;
+	size_t length;
+
+	CHECK(lent(&s, &lender, 16));
+	lender.takes = true;
+	piece_arrives(&s, SIVC_FRAME_LAST, "abcdefgh");
+	CHECK(lender.in_place && lender.taken);
+	CHECK(!lender.loan.unread);
+	memset(lender.buffer, 'x', sizeof(lender.buffer));
+	CHECK(memcmp(sivc_unread_bytes(lender.taken, &length), "12345678abcdefgh", 16) == 0);
+	CHECK_IS(length, 16);
+	sivc_unread_free(lender.taken);
 	scene_close(&s);
 	return true;
 }
@@ -626,9 +673,7 @@ static void on_meanwhile(struct loop_timer *timer)
 	struct scene *s = meanwhile.s;
 
 	if (meanwhile.steps++ == 0) {
-		attacker_put(&s->x, 8, SIVC_FRAME_FIRST, "12345678", 8);
-		attacker_publish(&s->x);
-		hv_port_notify(s->x.port);
+		piece_sent(&s->x, SIVC_FRAME_FIRST, "12345678");
 		loop_timer_set(&s->victim.sivc->loop, timer, 10000000, on_meanwhile);
 		return;
 	}
@@ -1268,6 +1313,8 @@ int main(void)
 	holds("a message in pieces is put together in the buffer of who waits for it",
 		put_together_in_place);
 	holds("so far as it has room", too_long_for_the_buffer);
+	holds("also when it is longer than the ring", longer_than_the_ring);
+	holds("and it can be taken out of there", taken_out_of_it);
 	holds("and goes on elsewhere when he is given another message", another_comes_first);
 	holds("and is gone when its endpoint is closed", closed_meanwhile);
 	holds("sivc_receive lends its caller's buffer, and keeps what another message overwrites",

@@ -57,6 +57,14 @@ static struct xen_events *events_of(struct hv_events *events)
 	return (struct xen_events *)events;
 }
 
+static struct xen_port *port_find(const struct xen_events *events, uint32_t number)
+{
+	struct xen_port *port;
+
+	HASH_FIND(hh, events->ports, &number, sizeof(number), port);
+	return port;
+}
+
 /*
  * Files of the device.  No child has them.
  */
@@ -188,15 +196,6 @@ static void unbind_number(struct xen_events *events, uint32_t number)
 	xenevtchn_unbind(events->handle, number);
 }
 
-static bool was_ours(const struct xen_events *events, xenevtchn_port_or_error_t number)
-{
-	uint32_t key = (uint32_t)number;
-	struct xen_port *port;
-
-	HASH_FIND(hh, events->ports, &key, sizeof(key), port);
-	return port != NULL;
-}
-
 /*
  * Gives the file the lowest number, until that is one that it had: `spare` keeps the others.  The
  * kernel's own drivers take numbers meanwhile, and give some back.
@@ -210,7 +209,7 @@ static void forget_with(struct xen_events *events, xenevtchn_handle *spare)
 		number = xenevtchn_bind_unbound_port(spare, DOMID_SELF);
 		if (number < 0)
 			return;
-		if (was_ours(events, number))
+		if (port_find(events, (uint32_t)number))
 			xenevtchn_unbind(spare, (evtchn_port_t)number);
 	}
 }
@@ -286,9 +285,8 @@ int xen_events_dispatch(struct hv_events *base)
 	int handled = 0;
 
 	for (ssize_t i = 0; i < bytes / (ssize_t)sizeof(numbers[0]); i++) {
-		struct xen_port *port;
+		struct xen_port *port = port_find(events, numbers[i]);
 
-		HASH_FIND(hh, events->ports, &numbers[i], sizeof(numbers[i]), port);
 		if (!port || port->lost)
 			continue;
 		port->port.fn(port->port.data); /* may free any port */
