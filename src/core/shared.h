@@ -74,14 +74,25 @@ static inline void shared_copy_to(void *to, const void *from, size_t length)
 
 #else
 
-static inline void shared_copy_from(void *to, const void *from, size_t length)
-{
-	memcpy(to, from, length);
-}
-
+/*
+ * glibc's memcpy has one instruction (rep movsb) for what is longer than 2 KiB, and AMD's Zen 3 and
+ * 4 take up to 20 times as long for it if the destination is 1 to 31 bytes ahead of the source
+ * modulo 4096 (glibc's bug 30994).  With a frame that is a multiple of a page that is each message,
+ * or none.  So long copies are made of shorter ones; by memmove, because gcc makes the same
+ * instruction of a memcpy whose length it knows.
+ */
 static inline void shared_copy_to(void *to, const void *from, size_t length)
 {
-	memcpy(to, from, length);
+	const size_t most = 1024;
+
+	for (size_t at = 0; at < length; at += most)
+		memmove((uint8_t *)to + at, (const uint8_t *)from + at,
+			length - at < most ? length - at : most);
+}
+
+static inline void shared_copy_from(void *to, const void *from, size_t length)
+{
+	shared_copy_to(to, from, length);
 }
 
 #endif
