@@ -51,6 +51,7 @@
 #define GRANTS_PLENTY  4096
 #define NODES_PLENTY   2000
 #define WATCHES_PLENTY 256
+#define DESCRIPTORS    1000 /* more than a process has here */
 
 enum request { HELLO = 1, HOLD, RELEASE, DIE_SOON, REWRITE, REMOVE, PUBLISH, DIE, PING };
 
@@ -600,6 +601,33 @@ static void user_sees_death(struct side *side, uint16_t peer)
 	check(side->ring[0] == 'o', "and the pages of the dead are still there");
 }
 
+/* On Xen: what a child does to such a file is done to its parent. */
+static bool has_channels(void)
+{
+	char path[sizeof("/proc/self/fd/") + 4], target[PATH_MAX];
+
+	for (int fd = 0; fd < DESCRIPTORS; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (strcmp(target, "/dev/xen/evtchn") == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool child_has_channels(void)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+		_exit(has_channels());
+	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+}
+
 static int user(uint16_t peer)
 {
 	struct side side;
@@ -621,6 +649,9 @@ static int user(uint16_t peer)
 	user_wait_for_node(&side, peer);
 	user_map(&side, peer);
 	check(user_ask(&side, PING), "a second user takes the first one's place");
+	if (on_xen)
+		check(has_channels() && !child_has_channels(),
+			"a child has no file of event channels");
 	user_watch(&side, peer);
 	user_sees_death(&side, peer);
 	hv_watch_free(watch);
