@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <syslog.h>
 
 #include "report.h"
@@ -209,6 +210,21 @@ static bool has_unread(const struct inbound *in)
 	return !TAILQ_EMPTY(&in->unread) || !TAILQ_EMPTY(&in->rings);
 }
 
+/* By mmap: malloc would touch a page of it, for each sender that we allow. */
+static struct unread_ring *ring_new(uint32_t size)
+{
+	void *ring = mmap(NULL, sizeof(struct unread_ring) + size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return ring == MAP_FAILED ? NULL : ring;
+}
+
+static void ring_free(struct unread_ring *ring, uint32_t size)
+{
+	if (ring)
+		munmap(ring, sizeof(*ring) + size);
+}
+
 /* What the last look at the ring saw. */
 static void ring_keep(struct inbound *in)
 {
@@ -221,10 +237,10 @@ static void ring_keep(struct inbound *in)
 	ring_rx_advance(&in->rx, in->rx.prod); /* what a later verdict says of this ring, too */
 }
 
-static void ring_free(struct inbound *in, struct unread_ring *ring)
+static void ring_drop(struct inbound *in, struct unread_ring *ring)
 {
 	TAILQ_REMOVE(&in->rings, ring, link);
-	free(ring);
+	ring_free(ring, ring->rx.size);
 }
 
 static bool may_leave_another_ring(const struct inbound *in)
@@ -253,7 +269,7 @@ static void close_channel(struct inbound *in)
 	hv_port_notify(in->channel.port);
 	channel_close(&in->channel);
 	in->ep->sivc->rings_large -= in->rx.size == in->ep->sivc->ring;
-	free(in->next_ring);
+	ring_free(in->next_ring, in->rx.size);
 	in->next_ring = NULL;
 	assembly_forgive(&in->assembly);
 	if (TAILQ_EMPTY(&in->rings)) /* else it is of the first one of those */
@@ -364,13 +380,13 @@ static int open_channel(struct inbound *in)
 	uint32_t refs[SIVC_RING_PAGES_MAX];
 	int r;
 
-	in->next_ring = malloc(sizeof(*in->next_ring) + size);
+	in->next_ring = ring_new(size);
 	if (!in->next_ring)
 		return -ENOMEM;
 	r = channel_open(&in->channel, in->ep->receiver.events, in->domid, size / SIVC_PAGE_SIZE,
 		&permission, refs);
 	if (r < 0) {
-		free(in->next_ring);
+		ring_free(in->next_ring, size);
 		in->next_ring = NULL;
 		return r;
 	}
@@ -466,7 +482,7 @@ void inbound_free(struct inbound *in)
 		unread->in = NULL; /* its reader frees it */
 	}
 	while (!TAILQ_EMPTY(&in->rings))
-		ring_free(in, TAILQ_FIRST(&in->rings));
+		ring_drop(in, TAILQ_FIRST(&in->rings));
 	assembly_drop(&in->assembly);
 	free(in);
 }
@@ -551,7 +567,7 @@ static int advance_in_rings(struct inbound *in)
 		if (r == -EAGAIN) {
 			/* What was not finished when the ring was revoked never will be. */
 			assembly_drop(&in->assembly);
-			ring_free(in, ring);
+			ring_drop(in, ring);
 		}
 	}
 	return r;
@@ -845,6 +861,6 @@ bool inbound_leave_ring(struct inbound *in)
 	struct unread_ring *ring = TAILQ_FIRST(&in->rings);
 
 	if (ring)
-		ring_free(in, ring);
+		ring_drop(in, ring);
 	return ring != NULL;
 }
