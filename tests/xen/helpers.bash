@@ -5,7 +5,7 @@
 #
 # The test runs beside the lab (lab, guests.bash) and says what each domain does: `in_domain 2
 # 'echo hello > /sivc/peers/1'`.  Guests are called by their number, and have a domain id that is
-# another after each start: `id 2`.  In a guest sivcfs is always mounted on /sivc.
+# another after each start: `id 2`.  In a guest sivcfs is mounted on /sivc.
 #
 # After every test teardown unmounts what the test has mounted, and demands that each sivcfs ends.
 
@@ -51,32 +51,33 @@ forget_id() {
   rm -f "$BATS_RUN_TMPDIR/id-$1"
 }
 
-# mount_in N [OPTIONS]: -o OPTIONS of sivcfs.
+# mount_in N [OPTIONS]: -o OPTIONS of sivcfs.  `place` is where, if it is not /sivc.
 mount_in() {
+  local at=${place:-/sivc}
   mounted+=("$1")
-  in_domain "$1" "mkdir -p /sivc && sivcfs xen /sivc -o '${2:-rw}'"
+  in_domain "$1" "mkdir -p $at && sivcfs xen $at -o '${2:-rw}'"
 }
 
 # unmount_in N: its sivcfs has ended when this returns.  Who was killed in the mount may be there for
 # a moment more.
 unmount_in() {
   eventually unmounted "$1" && return 0
-  in_domain "$1" 'pkill -9 -x sivcfs; umount -l /sivc'
+  in_domain "$1" 'pkill -9 -x sivcfs; umount -l -a -t fuse.sivc'
   return 1
 }
 
 # It is asked again from here, because a guest of the lab may sleep for longer than it means to.
 unmounted() {
   in_domain "$1" 'pids=$(pgrep -x sivcfs) || exit 0
-    umount /sivc 2>/dev/null && exec await exit $pids'
+    umount -a -t fuse.sivc 2>/dev/null && exec await exit $pids'
 }
 
-# permit N M...: guest N permits each guest M.
+# permit N M...: guest N permits each guest M, at `place`, too.
 permit() {
   local domain=$1 other rules=''
   shift
   for other; do rules+="allow $(id "$other")"$'\n'; done
-  in_domain "$domain" 'cat >> /sivc/acl' <<<"$rules"
+  in_domain "$domain" "cat >> ${place:-/sivc}/acl" <<<"$rules"
 }
 
 # mount_both N M [OPTIONS]: each permits the other.
