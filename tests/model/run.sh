@@ -32,6 +32,7 @@ flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -DSIVC_HAVE_XEN=0 -Wall -Wextra)
 # libsivc gets its memory from an arena, and lets the other side go on where it would sleep.
 hooks=(-include "$lib/shared_hook.h" -Dmalloc=arena_malloc -Dcalloc=arena_calloc
   -Drealloc=arena_realloc -Dreallocarray=arena_reallocarray -Dfree=arena_free
+  -Dmmap=arena_mmap -Dmunmap=arena_munmap
   -Depoll_wait=hook_epoll_wait)
 
 # With a fault: a copy of src/core in which mutate.py has made changes.  Prints the files that differ.
