@@ -104,13 +104,13 @@ void bench_make(void *bytes, size_t size, uint64_t sequence, enum bench_kind kin
 
 bool bench_check(const void *bytes, size_t size, struct bench_head *head)
 {
-	size_t count = (size - sizeof *head) / sizeof(uint64_t);
+	size_t rest = size - sizeof *head;
 
 	if (size < BENCH_MSG_MIN)
 		return false;
 	memcpy(head, bytes, sizeof *head);
-	return sum_words((const char *)bytes + sizeof *head, size - sizeof *head) ==
-	       word_of(head->sequence) * count;
+	return sum_words((const char *)bytes + sizeof *head, rest) ==
+	       word_of(head->sequence) * (rest / sizeof(uint64_t));
 }
 
 /* Text of a file in /proc or /sys, "" if it cannot be read. */
