@@ -74,7 +74,7 @@ struct sivc_writer;   /* a stream that is written */
 #define SIVC_RING_MAX        2097152u
 #define SIVC_MAX_MSG_DEFAULT 524288u /* bytes a message */
 #define SIVC_MAX_MSG_MAX     917504u /* what one FUSE request surely carries: 1 MiB less some */
-#define SIVC_SPIN_DEFAULT    200u    /* microseconds */
+#define SIVC_SPIN_DEFAULT    0u      /* what suits this machine; see sivc_wait */
 #define SIVC_SPIN_MAX        10000u  /* microseconds */
 #define SIVC_SPIN_NONE       UINT32_MAX
 #define SIVC_ENDPOINT_MAX    63   /* characters of an endpoint's name */
@@ -89,8 +89,8 @@ struct sivc_config {
 	const char *mountpoint; /* where this process mounts a file system, or NULL; not in dir */
 	uint32_t ring;    /* bytes, a power of two, SIVC_RING_MIN..SIVC_RING_MAX; 0: default */
 	uint32_t max_msg; /* bytes, 1..SIVC_MAX_MSG_MAX; 0: default */
-	uint32_t spin;    /* microseconds, 1..SIVC_SPIN_MAX; 0: default; SIVC_SPIN_NONE;
-			     see sivc_wait */
+	uint32_t spin;    /* microseconds, 1..SIVC_SPIN_MAX; SIVC_SPIN_DEFAULT;
+			     SIVC_SPIN_NONE; see sivc_wait */
 	void (*log)(void *data, int priority, const char *message); /* LOG_* of syslog.h; or NULL */
 	void *log_data;
 };
@@ -111,7 +111,9 @@ void sivc_close(struct sivc *sivc);
  * answer comes sooner, and a processor is busy meanwhile.  Only a wait for messages or for room
  * spins, and only as long as it has paid lately: waits that are longer than `spin` make the time
  * shorter, down to nothing.  For 10 ms out of 100 or more, ten times as long is tried, in case
- * waits are long because the other side sleeps, too.  In the middle of a message that is longer
+ * waits are long because the other side sleeps, too.  SIVC_SPIN_DEFAULT is 200 us, or ten times
+ * what it takes this machine to wake if that is longer: sivc_open measures it, for a millisecond,
+ * and sivc_spin tells.  In the middle of a message that is longer
  * than the ring, and of a batch, it is 200 us at least, also with SIVC_SPIN_NONE.  In the local
  * backend nobody spins on a machine with one processor; nor does a program that has asked for
  * sivc_fd(), because it waits elsewhere.
@@ -127,6 +129,7 @@ uint16_t sivc_domid(const struct sivc *sivc);   /* another one after a restore *
 const char *sivc_name(const struct sivc *sivc); /* "" if this domain has none that it knows of */
 uint32_t sivc_ring(const struct sivc *sivc);    /* bytes; of the first SIVC_RINGS_LARGE */
 uint32_t sivc_max_msg(const struct sivc *sivc); /* bytes */
+uint32_t sivc_spin(const struct sivc *sivc);    /* microseconds; 0: it does not spin */
 
 /*
  * Names of domains: 1..SIVC_NAME_MAX of [A-Za-z0-9._-].

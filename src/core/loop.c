@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -22,18 +23,23 @@ uint64_t loop_now(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* The timerfd follows the first timer.  It is due at once if a task makes `epoll` readable. */
-static void timers_arm(struct loop *loop)
+static void timerfd_arm(struct loop *loop, uint64_t due)
 {
-	const struct loop_timer *first = TAILQ_FIRST(&loop->timers);
-	bool now = loop->watched && !TAILQ_EMPTY(&loop->tasks);
-	uint64_t due = now ? 1 : first ? first->due : 0;
 	struct itimerspec its = {.it_value = {
 					 .tv_sec = (time_t)(due / NSEC_PER_SEC),
 					 .tv_nsec = (long)(due % NSEC_PER_SEC),
 				 }};
 
 	timerfd_settime(loop->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+/* The timerfd follows the first timer.  It is due at once if a task makes `epoll` readable. */
+static void timers_arm(struct loop *loop)
+{
+	const struct loop_timer *first = TAILQ_FIRST(&loop->timers);
+	bool now = loop->watched && !TAILQ_EMPTY(&loop->tasks);
+
+	timerfd_arm(loop, now ? 1 : first ? first->due : 0);
 }
 
 static void timers_expire(void *data)
@@ -82,6 +88,19 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 	timer->due = 0;
 	if (first)
 		timers_arm(loop);
+}
+
+uint64_t loop_lateness(struct loop *loop, uint64_t ns)
+{
+	struct pollfd timer = {.fd = loop->timerfd, .events = POLLIN};
+	uint64_t due = loop_now() + ns, now;
+
+	timerfd_arm(loop, due);
+	while (poll(&timer, 1, -1) < 0 && errno == EINTR)
+		;
+	now = loop_now();
+	timers_arm(loop);
+	return now - due;
 }
 
 /* Tasks. */

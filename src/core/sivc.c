@@ -70,13 +70,6 @@ static int copy_config(struct sivc *sivc, const struct sivc_config *config)
 	return failed ? -ENOMEM : 0;
 }
 
-static uint32_t spin_us(const struct sivc_config *config)
-{
-	if (config->spin == SIVC_SPIN_NONE)
-		return 0;
-	return config->spin ? config->spin : SIVC_SPIN_DEFAULT;
-}
-
 static int connect_first(struct sivc *sivc)
 {
 	struct hv *hv;
@@ -97,7 +90,7 @@ int sivc_open(const struct sivc_config *config, struct sivc **result)
 		return -ENOMEM;
 	sivc->pid = getpid();
 	LIST_INIT(&sivc->endpoints);
-	spin_init(&sivc->spin, &sivc->loop, spin_us(config));
+	spin_init(&sivc->spin, &sivc->loop, config->spin);
 	restore_init(sivc);
 	r = fork_init();
 	if (r == 0)
@@ -209,4 +202,9 @@ uint32_t sivc_ring(const struct sivc *sivc)
 uint32_t sivc_max_msg(const struct sivc *sivc)
 {
 	return sivc->max_msg;
+}
+
+uint32_t sivc_spin(const struct sivc *sivc)
+{
+	return sivc->spin.allowed ? sivc->spin.most : 0;
 }

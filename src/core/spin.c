@@ -2,14 +2,31 @@
 #include "spin.h"
 
 #include <sched.h>
+#include <sivc/sivc.h>
+#include <sys/param.h>
 
 #include "tuning.h"
 
 void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us)
 {
-	*spin = (struct spin){
-		.loop = loop, .most = most_us, .now = SPIN_MESSAGE_US * NSEC_PER_USEC};
+	*spin = (struct spin){.loop = loop, .most = most_us, .now = SPIN_USUAL_US * NSEC_PER_USEC};
+	if (most_us == SIVC_SPIN_NONE)
+		spin->most = 0;
+	spin->learns = most_us == SIVC_SPIN_DEFAULT;
+	if (spin->learns)
+		spin->most = SPIN_USUAL_US; /* until spin_allow() */
 	TAILQ_INIT(&spin->polled);
+}
+
+/* us that suit this machine. */
+static uint32_t usual(struct loop *loop)
+{
+	uint64_t wake_up = UINT64_MAX, us;
+
+	for (int i = 0; i < WAKE_TIMES; i++)
+		wake_up = MIN(wake_up, loop_lateness(loop, WAKE_AFTER_US * NSEC_PER_USEC));
+	us = SPIN_WAKES * (wake_up / NSEC_PER_USEC);
+	return (uint32_t)MIN(MAX(us, SPIN_USUAL_US), SIVC_SPIN_MAX);
 }
 
 /* What is polled. */
@@ -79,6 +96,8 @@ void spin_allow(struct spin *spin, bool allowed)
 	spin->allowed = allowed;
 	if (!allowed)
 		arm(spin, true);
+	else if (spin->learns)
+		spin->most = usual(spin->loop);
 }
 
 /* How long. */
@@ -123,8 +142,8 @@ static uint64_t longest(const struct spin *spin)
 		if (!channel->ops->awaited(channel))
 			continue;
 		most = most < spin->most ? spin->most : most;
-		if (channel->polled == CHANNEL_IN_MESSAGE && most < SPIN_MESSAGE_US)
-			most = SPIN_MESSAGE_US;
+		if (channel->polled == CHANNEL_IN_MESSAGE && most < SPIN_USUAL_US)
+			most = SPIN_USUAL_US;
 	}
 	return most * NSEC_PER_USEC;
 }

@@ -21,6 +21,7 @@ struct spin {
 	struct loop *loop;
 	bool allowed;  /* other domains run meanwhile, and the program does not wait by sivc_fd */
 	uint32_t most; /* us; 0: only in the middle of a message */
+	bool learns;   /* `most` is what suits this machine */
 	uint64_t now;  /* ns; what has paid lately */
 	unsigned int waits; /* every TURNS_MAXth is measured */
 	bool met;           /* to whom we sent last was awake */
@@ -28,7 +29,7 @@ struct spin {
 	TAILQ_HEAD(, channel) polled;
 };
 
-void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us);
+void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us); /* or SIVC_SPIN_* */
 void spin_allow(struct spin *spin, bool allowed);
 /* Something was sent, and that domain was awake or had to be signalled. */
 void spin_met(struct spin *spin, bool awake);

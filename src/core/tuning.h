@@ -80,8 +80,19 @@
 
 /* Spinning: see sivc_wait. */
 
-/* us in the middle of a message, when the other side is at work. */
-#define SPIN_MESSAGE_US 200
+/* us where nothing else is said, and in the middle of a message: the other side is at work. */
+#define SPIN_USUAL_US 200
+
+/*
+ * Where nothing else is said, so many times what it takes to wake here, if that is longer.  That is
+ * how late a timer is, at best.  A domain that another one wakes takes up to twice as long, and a
+ * wait in which both sides sleep has up to four such wake-ups in it.
+ */
+#define SPIN_WAKES 10
+
+/* Such timers, and us of each: longer than it takes to set it where processors are emulated. */
+#define WAKE_TIMES    4
+#define WAKE_AFTER_US 250
 
 /*
  * So many times the longest spin is tried, because each side's wait has the other's wake-ups in it:

@@ -263,7 +263,7 @@ int fs_open(struct fs *fs, const struct options *options)
 		.mountpoint = options->mountpoint,
 		.ring = options->ring,
 		.max_msg = options->max_msg,
-		.spin = options->spin ? options->spin : SIVC_SPIN_NONE,
+		.spin = options->spin,
 		.log = log_message,
 		.log_data = fs->log,
 	};

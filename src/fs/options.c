@@ -94,6 +94,15 @@ static int take_number(struct options *options, const struct entry *entry, const
 	return 0;
 }
 
+static int take_spin(struct options *options, const struct entry *entry, const char *value)
+{
+	int r = take_number(options, entry, value);
+
+	if (r == 0 && options->spin == 0)
+		options->spin = SIVC_SPIN_NONE;
+	return r;
+}
+
 /* With K or M behind it for 1024 or 1024 * 1024 of them. */
 static int take_bytes(struct options *options, const struct entry *entry, const char *value)
 {
@@ -209,8 +218,8 @@ static const struct entry table[] = {
 		"memory for each sender that we allow (512K, then 64K)"},
 	{"max_msg", "BYTES", take_bytes, OURS(max_msg), 1, SIVC_MAX_MSG_MAX, false,
 		"longest message (512K)"},
-	{"spin", "USEC", take_number, OURS(spin), 0, SIVC_SPIN_MAX, false,
-		"look for messages so long before sleeping (200)"},
+	{"spin", "USEC", take_spin, OURS(spin), 0, SIVC_SPIN_MAX, false,
+		"look for messages so long before sleeping (200 or more)"},
 	{"mode", "MODE", take_mode, OURS(mode), 0, 0, false, "mode of inbox and peers/N (0600)"},
 	{"acl_mode", "MODE", take_mode, OURS(acl_mode), 0, 0, false, "mode of acl (0600)"},
 	{"umask", "MODE", take_mode, OURS(umask), 0, 0, false, "bits that no file's mode has (0)"},
@@ -510,7 +519,6 @@ int options_init(struct options *options, struct log *log, int argc, char **argv
 		.gid = getegid(),
 		.mode = MODE_DEFAULT,
 		.acl_mode = MODE_DEFAULT,
-		.spin = SIVC_SPIN_DEFAULT,
 		.fuse = FUSE_ARGS_INIT(0, NULL),
 		.log = log,
 	};

@@ -36,7 +36,7 @@ struct options {
 	int domid;        /* local; -1: not given */
 	uint32_t ring;    /* bytes; 0: default */
 	uint32_t max_msg; /* bytes; 0: default */
-	uint32_t spin;    /* microseconds */
+	uint32_t spin;    /* microseconds, or SIVC_SPIN_* */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;     /* of inbox and peers/N */

@@ -22,9 +22,10 @@ static ssize_t self_text(const struct branch *branch, char **text)
 		"backend %s\n"
 		"endpoint %s\n"
 		"ring %" PRIu32 "\n"
-		"max_msg %" PRIu32 "\n",
+		"max_msg %" PRIu32 "\n"
+		"spin %" PRIu32 "\n",
 		sivc_domid(sivc), sivc_name(sivc), sivc_backend(sivc), branch->name,
-		sivc_ring(sivc), sivc_max_msg(sivc));
+		sivc_ring(sivc), sivc_max_msg(sivc), sivc_spin(sivc));
 
 	return n < 0 ? -ENOMEM : n;
 }

@@ -697,7 +697,8 @@ static bool thousands_of_names_and_everybody(void)
 
 /* Messages that come a little later than we are to spin for. */
 
-#define GAP_US 700 /* longer than SIVC_SPIN_DEFAULT, within SPIN_REACH */
+/* Longer than we spin, within SPIN_REACH. */
+#define GAP_US (7 * SPIN_USUAL_US / 2)
 /* Of a processor, more than without spinning; all the time it takes nearly all. */
 #define WAIT_PERCENT 25
 
@@ -734,6 +735,7 @@ static int percent_for_ticks(struct ticks *t, bool spin)
 	uint64_t used = used_us(), start = now_ms();
 
 	spin_allow(&sivc->spin, spin);
+	sivc->spin.most = SPIN_USUAL_US; /* also where to wake takes long */
 	while (now_ms() < start + 500)
 		sivc_wait(sivc, 100);
 	return (int)((used_us() - used) / 10 / (now_ms() - start));

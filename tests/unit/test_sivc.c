@@ -715,6 +715,47 @@ static void test_bad_settings(void)
 	world_deinit(&w);
 }
 
+/* How late a timer wakes us, beside what it takes here. */
+static useconds_t late_us;
+
+int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+	int r = ppoll(fds, count, timeout_ms < 0 ? NULL : &timeout, NULL);
+
+	usleep(late_us);
+	return r;
+}
+
+/* With one processor nobody spins. */
+static uint32_t spins(uint32_t setting, useconds_t late)
+{
+	struct world w;
+	uint32_t us;
+
+	spin = setting;
+	late_us = late;
+	world_init(&w);
+	us = sivc_spin(w.a);
+	world_deinit(&w);
+	late_us = spin = 0;
+	return us;
+}
+
+static void test_spin(void)
+{
+	bool alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
+	uint32_t us;
+
+	is(spins(50, 1000), alone ? 0 : 50, "who says for how long to spin has it so");
+	is(spins(SIVC_SPIN_NONE, 1000), 0, "and who does not want it does not spin");
+	us = spins(SIVC_SPIN_DEFAULT, 0);
+	ok(alone || us >= 200, "without a word it is 200 us at least");
+	us = spins(SIVC_SPIN_DEFAULT, 500);
+	ok(alone || us >= 5000, "and ten times what it takes to wake here, if that is longer");
+	is(spins(SIVC_SPIN_DEFAULT, 5000), alone ? 0 : SIVC_SPIN_MAX, "up to the longest there is");
+}
+
 int main(void)
 {
 	test_permission();
@@ -733,6 +774,7 @@ int main(void)
 	test_long_messages();
 	test_acl_text();
 	test_bad_settings();
+	test_spin();
 	spin = 50;
 	test_order();
 	test_turns();

@@ -15,7 +15,6 @@
  *	file	domain id: write to peers/PEER, read inbox, below SIVC_MOUNT or /sivc
  *	framed	the same with many messages a call (SIVC_IOC_FRAMED)
  *	libsivc	domain id: sivc_send and sivc_receive, without a mount
- *	spinning	the same with spin = SPIN
  *	batched	domain id: sivc_send_many, and sivc_peek where the message lies
  *	vchan	domain id: libxenvchan with rings of the size of ours; b is its server
  *	tcp	a's PEER is b's address, b's is a port, which a finds behind the address' colon
@@ -44,7 +43,6 @@
 
 #define BATCH_BYTES (256u * 1024)
 #define ENDPOINT    "default"
-#define SPIN        1000u /* microseconds: a system call takes twenty where the lab is emulated */
 #define NS_PER_US   1000.0
 #define PATH_LIMIT  256
 
@@ -73,7 +71,6 @@ struct link {
 	/* The transports'. */
 	int send_fd, receive_fd;
 	struct sivc *sivc;
-	uint32_t spin; /* of its configuration */
 	struct sivc_endpoint *endpoint;
 	struct sivc_message message;
 	bool peeked;
@@ -210,7 +207,6 @@ static int library_open(struct link *link)
 	const struct sivc_config config = {
 		.backend = "xen",
 		.domid = -1,
-		.spin = link->spin,
 		.log = library_log,
 	};
 	int r = sivc_open(&config, &link->sivc);
@@ -229,12 +225,6 @@ static int library_open_when_permitted(struct link *link)
 		sivc_writable(link->endpoint, peer_domid(link), 1) == -EACCES)
 		r = sivc_wait(link->sivc, 100);
 	return r;
-}
-
-static int spinning_open(struct link *link)
-{
-	link->spin = SPIN;
-	return library_open_when_permitted(link);
 }
 
 static int library_send(struct link *link, size_t size)
@@ -471,7 +461,6 @@ static const struct transport transports[] = {
 		file_close},
 	{"libsivc", library_open_when_permitted, NULL, library_send, NULL, library_receive,
 		library_close},
-	{"spinning", spinning_open, NULL, library_send, NULL, library_receive, library_close},
 	{"batched", library_open_when_permitted, batched_place, batched_send, batched_flush,
 		batched_receive, batched_close},
 	{"vchan", vchan_open, NULL, vchan_send, NULL, vchan_receive, vchan_close},

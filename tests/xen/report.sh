@@ -35,10 +35,8 @@ transfer_table() {
     }
     BEGIN {
       name["tcp"] = "TCP over netfront"; name["vchan"] = "libvchan"; name["batched"] = "libsivc, batched"
-      name["spinning"] = "libsivc, spin=1000"
       name["file"] = "sivcfs, plain files"; name["framed"] = "sivcfs, framed files"
-      name["file-spin"] = "sivcfs, plain files, spin=1000"
-      name["framed-spin"] = "sivcfs, framed files, spin=1000"
+      name["file-spin"] = "sivcfs, plain files, spin=10000"
       name["framed-256K"] = "sivcfs, framed files, ring=256K"
       name["framed-2M"] = "sivcfs, framed files, ring=2M"
     }

@@ -46,19 +46,19 @@ take_turns() {
 }
 
 @test "libxenvchan carries it, and libsivc, faster than TCP" {
-  take_turns "$(id 2)" "$(id 1)" vchan libsivc spinning batched
+  take_turns "$(id 2)" "$(id 1)" vchan libsivc batched
   beats 1 libsivc tcp oneway 1024
   beats 1 libsivc tcp roundtrip 1024
 }
 
-@test "plain and framed files carry it, and without spin= as fast as with a long one" {
+@test "plain and framed files carry it, and without spin= as fast as with the longest" {
   mount_both 1 2
-  place=/spin mount_both 1 2 spin=1000,endpoint=spin
-  take_turns "$(id 2)" "$(id 1)" file file-spin framed framed-spin
+  place=/spin mount_both 1 2 spin=10000,endpoint=spin
+  take_turns "$(id 2)" "$(id 1)" file file-spin framed
   beats 1 framed tcp oneway 1024
   beats "$close" file tcp roundtrip 1024
-  # One round on a busy machine says nothing.
-  ((rounds == 1)) || beats "$close" file file-spin roundtrip 1024
+  # One round on a busy machine says nothing, and a tenth is what two medians of five differ by.
+  ((rounds == 1)) || beats 0.9 file file-spin roundtrip 1024
 }
 
 # What guest 2 receives is answers, and who does not spin is woken for each.  How long one takes depends on
