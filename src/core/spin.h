@@ -7,7 +7,8 @@
  * The others stay polled: who reads next looks at them, and until then their domains do not signal.
  *
  * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
- * processor from others.  So the time adapts: it is halved, down to nothing, when a wait was longer
+ * processor from others.  So the longest spin is some wake-ups of this machine, unless the user has
+ * set it, and the time adapts: it is halved, down to nothing, when a wait was longer
  * than the longest spin, and doubled when it was not.  Where both sides sleep, all waits are long,
  * and would be short if both spun.  So now and then longer ones are tried.
  */

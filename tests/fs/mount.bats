@@ -100,6 +100,18 @@ unmount() {
   done
 }
 
+@test "self tells for how long it looks before it sleeps: what spin= says, or what suits the machine" {
+  (($(nproc) > 1)) || skip "nobody spins on one processor"
+  start_domain 1 spin=300
+  like "$(cat 1/self)" "spin 300"
+  start_domain 2 spin=0
+  like "$(cat 2/self)" "spin 0"
+  start_domain 3
+  local most
+  most=$(sed -n 's/^spin //p' 3/self)
+  ((most >= 200 && most <= 10000))
+}
+
 @test "uid and gid must be numbers" {
   refused "uid" dir=hv domid=1 uid=x
   refused "gid" dir=hv domid=1 gid=-2
