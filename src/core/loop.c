@@ -2,7 +2,9 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -90,17 +92,33 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 		timers_arm(loop);
 }
 
+/* ns for which this thread could have run and had no processor (Documentation/scheduler/
+ * sched-stats.rst).  UINT64_MAX: this Linux does not tell. */
+static uint64_t run_delay(void)
+{
+	FILE *file = fopen("/proc/thread-self/schedstat", "re");
+	uint64_t ns = UINT64_MAX;
+
+	if (!file)
+		return ns;
+	if (fscanf(file, "%*u %" SCNu64, &ns) != 1)
+		ns = UINT64_MAX;
+	fclose(file);
+	return ns;
+}
+
 uint64_t loop_lateness(struct loop *loop, uint64_t ns)
 {
 	struct pollfd timer = {.fd = loop->timerfd, .events = POLLIN};
-	uint64_t due = loop_now() + ns, now;
+	uint64_t delay = run_delay(), due = loop_now() + ns, late;
 
 	timerfd_arm(loop, due);
 	while (poll(&timer, 1, -1) < 0 && errno == EINTR)
 		;
-	now = loop_now();
+	late = loop_now() - due;
 	timers_arm(loop);
-	return now - due;
+	delay = delay == UINT64_MAX ? delay : run_delay() - delay;
+	return late > delay ? late - delay : 0;
 }
 
 /* Tasks. */

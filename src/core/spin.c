@@ -9,11 +9,15 @@
 
 void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us)
 {
-	*spin = (struct spin){.loop = loop, .most = most_us, .now = SPIN_USUAL_US * NSEC_PER_USEC};
+	*spin = (struct spin){
+		.loop = loop,
+		.most = most_us,
+		.learns = most_us == SIVC_SPIN_DEFAULT,
+		.now = SPIN_USUAL_US * NSEC_PER_USEC,
+	};
 	if (most_us == SIVC_SPIN_NONE)
 		spin->most = 0;
-	spin->learns = most_us == SIVC_SPIN_DEFAULT;
-	if (spin->learns)
+	else if (spin->learns)
 		spin->most = SPIN_USUAL_US; /* until spin_allow() */
 	TAILQ_INIT(&spin->polled);
 }
@@ -94,10 +98,12 @@ void spin_met(struct spin *spin, bool awake)
 void spin_allow(struct spin *spin, bool allowed)
 {
 	spin->allowed = allowed;
-	if (!allowed)
+	if (!allowed) {
 		arm(spin, true);
-	else if (spin->learns)
+	} else if (spin->learns) {
 		spin->most = usual(spin->loop);
+		spin->learns = false; /* once */
+	}
 }
 
 /* How long. */

@@ -22,7 +22,7 @@ struct spin {
 	struct loop *loop;
 	bool allowed;  /* other domains run meanwhile, and the program does not wait by sivc_fd */
 	uint32_t most; /* us; 0: only in the middle of a message */
-	bool learns;   /* `most` is what suits this machine */
+	bool learns;   /* spin_allow() finds out what `most` suits this machine */
 	uint64_t now;  /* ns; what has paid lately */
 	unsigned int waits; /* every TURNS_MAXth is measured */
 	bool met;           /* to whom we sent last was awake */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 
 #define RING          4096u
 #define LONG_MESSAGES 200
+#define BUSY          50
 
 static uint32_t spin; /* of the domains that are opened next */
 
@@ -742,6 +744,28 @@ static uint32_t spins(uint32_t setting, useconds_t late)
 	return us;
 }
 
+/* Beside BUSY processes that never sleep. */
+static uint32_t spins_beside_others(void)
+{
+	pid_t pids[BUSY];
+	uint32_t us;
+
+	for (int i = 0; i < BUSY; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			alarm(10);
+			for (;;)
+				;
+		}
+	}
+	us = spins(SIVC_SPIN_DEFAULT, 0);
+	for (int i = 0; i < BUSY; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	return us;
+}
+
 static void test_spin(void)
 {
 	bool alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
@@ -754,6 +778,10 @@ static void test_spin(void)
 	us = spins(SIVC_SPIN_DEFAULT, 500);
 	ok(alone || us >= 5000, "and ten times what it takes to wake here, if that is longer");
 	is(spins(SIVC_SPIN_DEFAULT, 5000), alone ? 0 : SIVC_SPIN_MAX, "up to the longest there is");
+	us = spins_beside_others();
+	printf("# %u us\n", us);
+	ok(us < SIVC_SPIN_MAX / 2,
+		"a machine that is busy does not count as one that wakes slowly");
 }
 
 int main(void)
