@@ -117,8 +117,7 @@ uint64_t loop_lateness(struct loop *loop, uint64_t ns)
 		;
 	late = loop_now() - due;
 	timers_arm(loop);
-	delay = delay == UINT64_MAX ? delay : run_delay() - delay;
-	return late > delay ? late - delay : 0;
+	return delay != UINT64_MAX && run_delay() - delay < late / 2 ? late : UINT64_MAX;
 }
 
 /* Tasks. */

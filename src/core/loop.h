@@ -77,8 +77,8 @@ void loop_timer_set(
 	struct loop *loop, struct loop_timer *timer, uint64_t ns, void (*fn)(struct loop_timer *));
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer); /* not set is fine */
 
-/* ns by which a timer of so many ns wakes this process too late, others on its processor aside; 0:
- * nobody knows. */
+/* ns by which a timer of so many ns wakes this process too late; UINT64_MAX: nobody knows, or
+ * others had the processor for half of that. */
 uint64_t loop_lateness(struct loop *loop, uint64_t ns);
 
 void loop_defer(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *));

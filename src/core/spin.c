@@ -26,10 +26,15 @@ void spin_init(struct spin *spin, struct loop *loop, uint32_t most_us)
 static uint32_t usual(struct loop *loop)
 {
 	uint64_t wake_up = UINT64_MAX, us;
+	int known = 0;
 
-	for (int i = 0; i < WAKE_TIMES; i++)
-		wake_up = MIN(wake_up, loop_lateness(loop, WAKE_AFTER_US * NSEC_PER_USEC));
-	us = SPIN_WAKES * (wake_up / NSEC_PER_USEC);
+	for (int i = 0; i < WAKE_TRIES && known < WAKE_TIMES; i++) {
+		uint64_t late = loop_lateness(loop, WAKE_AFTER_US * NSEC_PER_USEC);
+
+		known += late != UINT64_MAX;
+		wake_up = MIN(wake_up, late);
+	}
+	us = wake_up == UINT64_MAX ? 0 : SPIN_WAKES * (wake_up / NSEC_PER_USEC);
 	return (uint32_t)MIN(MAX(us, SPIN_USUAL_US), SIVC_SPIN_MAX);
 }
 

@@ -85,13 +85,18 @@
 
 /*
  * Where nothing else is said, so many times what it takes to wake here, if that is longer.  That is
- * how late a timer is, at best.  A domain that another one wakes takes up to twice as long, and a
- * wait in which both sides sleep has up to four such wake-ups in it.
+ * how late a timer is, at best, unless others had the processor.  A domain that another one wakes
+ * takes up to twice as long, and a wait in which both sides sleep has up to four such wake-ups in
+ * it.
  */
 #define SPIN_WAKES 10
 
-/* Such timers, and us of each: longer than it takes to set it where processors are emulated. */
+/*
+ * So many such timers, of so many that are tried, and us of each: longer than it takes to set it
+ * where processors are emulated.
+ */
 #define WAKE_TIMES    4
+#define WAKE_TRIES    16
 #define WAKE_AFTER_US 250
 
 /*
