@@ -2,10 +2,10 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -13,6 +13,7 @@
 
 #include "container_of.h"
 #include "fork.h"
+#include "number.h"
 
 #define LOOP_BATCH   16
 #define NSEC_PER_SEC 1000000000ull
@@ -98,10 +99,13 @@ static uint64_t run_delay(void)
 {
 	FILE *file = fopen("/proc/thread-self/schedstat", "re");
 	uint64_t ns = UINT64_MAX;
+	char line[128], *second;
+	const char *end;
 
 	if (!file)
 		return ns;
-	if (fscanf(file, "%*u %" SCNu64, &ns) != 1)
+	second = fgets(line, sizeof(line), file) ? strchr(line, ' ') : NULL;
+	if (!second || number_parse(second + 1, UINT64_MAX, &ns, &end) < 0)
 		ns = UINT64_MAX;
 	fclose(file);
 	return ns;
