@@ -112,11 +112,10 @@ void sivc_close(struct sivc *sivc);
  * spins, and only as long as it has paid lately: waits that are longer than `spin` make the time
  * shorter, down to nothing.  For 10 ms out of 100 or more, ten times as long is tried, in case
  * waits are long because the other side sleeps, too.  SIVC_SPIN_DEFAULT is 200 us, or ten times
- * what it takes this machine to wake if that is longer: sivc_open measures it, for 1 to 4 ms,
- * and sivc_spin tells.  In the middle of a message that is longer
- * than the ring, and of a batch, it is 200 us at least, also with SIVC_SPIN_NONE.  In the local
- * backend nobody spins on a machine with one processor; nor does a program that has asked for
- * sivc_fd(), because it waits elsewhere.
+ * what it takes this machine to wake if that is longer: sivc_open measures it, for 1 to 4 ms, and
+ * sivc_spin tells.  In the middle of a message that is longer than the ring, and of a batch, it is
+ * 200 us at least, also with SIVC_SPIN_NONE.  In the local backend nobody spins on a machine with
+ * one processor; nor does a program that has asked for sivc_fd(), because it waits elsewhere.
  */
 int sivc_fd(struct sivc *sivc);
 int sivc_dispatch(struct sivc *sivc);

@@ -8,9 +8,9 @@
  *
  * Spinning pays if work comes sooner than a sleeping process would wake.  Otherwise it takes a
  * processor from others.  So the longest spin is some wake-ups of this machine, unless the user has
- * set it, and the time adapts: it is halved, down to nothing, when a wait was longer
- * than the longest spin, and doubled when it was not.  Where both sides sleep, all waits are long,
- * and would be short if both spun.  So now and then longer ones are tried.
+ * set it, and the time adapts: it is halved, down to nothing, when a wait was longer than the
+ * longest spin, and doubled when it was not.  Where both sides sleep, all waits are long, and would
+ * be short if both spun.  So now and then longer ones are tried.
  */
 #ifndef SIVC_SPIN_H
 #define SIVC_SPIN_H
